@@ -1,0 +1,83 @@
+import type { Bdf } from '../bdf.js';
+import type { ErrorCode } from '../error-codes.js';
+import type { Answer } from '../smmu/answer.js';
+import type { SmmuFeatures } from '../smmu/features.js';
+import type { IdrWords, SmmuRegisters } from '../smmu/registers.js';
+
+/** Something about the host that a person should know; not an error of the probe itself. */
+export interface Finding {
+  readonly code: ErrorCode;
+  /** A BDF, an SMMU's name, a path; "host" where it concerns all of it. */
+  readonly subject: string;
+  readonly message: string;
+  readonly remedy: string;
+}
+
+export interface KernelReport {
+  /** "6.12.117+deb12-arm64" */
+  readonly release: Answer<string>;
+  readonly commandLine: Answer<string>;
+  /** Does this kernel set out_capabilities bit 3 at all? Decided by the canary before the version number. */
+  readonly reportsAts: Answer<boolean>;
+}
+
+export interface SmmuReport {
+  /** Name in /sys/class/iommu: "smmu3.0x0000000009050000". */
+  readonly name: string;
+  readonly registers: Answer<{ readonly words: IdrWords; readonly decoded: SmmuRegisters }>;
+  readonly cmdqv: Answer<boolean>;
+  /** Can an accelerated vSMMU use it? */
+  readonly accel: Answer<boolean>;
+  readonly features: SmmuFeatures;
+}
+
+/** May a VM be given the device as it is now? */
+export type Passthrough =
+  | { readonly ready: true; readonly driver: string }
+  | { readonly ready: false; readonly reason: string };
+
+export interface PasidCapability {
+  /** PCIe PASID capability, Max PASID Width. */
+  readonly maxWidth: number;
+  readonly exec: boolean;
+  readonly priv: boolean;
+}
+
+export interface DeviceReport {
+  readonly bdf: Bdf;
+  /** PCI ids, 16 bits each; class code, 24 bits. undefined where sysfs had none or it was garbled. */
+  readonly vendor: number | undefined;
+  readonly device: number | undefined;
+  readonly classCode: number | undefined;
+  readonly driver: string | undefined;
+  readonly passthrough: Passthrough;
+  /** Name of the SMMU in front of it. */
+  readonly smmu: Answer<string>;
+  readonly iommuGroup: Answer<number>;
+  readonly groupMates: readonly Bdf[];
+  /** null: the kernel says -1, "no node". Unknown: no such file (CONFIG_NUMA=n). */
+  readonly numaNode: Answer<number | null>;
+  /** "/dev/vfio/devices/vfio3", known only where the node itself exists. */
+  readonly cdev: Answer<string>;
+  /** Capabilities in config space; unknown where only 64 bytes were readable. */
+  readonly atsCapability: Answer<boolean>;
+  readonly priCapability: Answer<boolean>;
+  readonly pasidCapability: Answer<PasidCapability | null>;
+  /** What IOMMU_GET_HW_INFO says of this device. */
+  readonly kernelAts: Answer<'supported' | 'not-supported'>;
+  readonly maxPasidLog2: Answer<number>;
+  /** For scheduling: stricter than QEMU's auto (resolution rules, section 5). */
+  readonly effectiveAts: Answer<boolean>;
+  /** PASID bits a guest can use; 0 = none. */
+  readonly effectivePasidBits: Answer<number>;
+}
+
+export interface HostReport {
+  /** "this host" or "recording DIR". */
+  readonly origin: string;
+  readonly kernel: KernelReport;
+  readonly smmus: readonly SmmuReport[];
+  /** Every PCI function, in BDF order. */
+  readonly devices: readonly DeviceReport[];
+  readonly findings: readonly Finding[];
+}
