@@ -1,0 +1,1 @@
+// Lets manager.go declare a function without a body; see its comment.
