@@ -22,6 +22,24 @@ export const ERROR_CODES = {
   HOST_GRANULE: 'The host SMMU lacks a translation granule that QEMU requires.',
   DEVICE_ATS: 'ATS is asked for on a device and the kernel says it is not supported.',
   MALFORMED_REQUEST: 'A resolve request is not what docs/resolve.md describes.',
+
+  // Command line (src/cli).
+  USAGE: 'The command line is not understood.',
+  UNREADABLE_FILE: 'A file named on the command line cannot be read.',
+  UNWRITABLE_FILE: 'A file cannot be written; the old one is untouched.',
+
+  // KubeVirt: annotations, the VMI, the hook sidecar (src/kubevirt).
+  ANNOTATION_MISSING: 'The VMI has no annotation vsmmu.io/resolved, so the values of its node are not known.',
+  ANNOTATION_MALFORMED: 'The annotation vsmmu.io/resolved is not what docs/annotation.md describes.',
+  ANNOTATION_VERSION: 'The annotation vsmmu.io/resolved has a version that this program does not read.',
+  ANNOTATION_NODE: 'The annotation vsmmu.io/resolved speaks of another node than the one the VMI is on.',
+  VMI_MALFORMED: 'What came as a VirtualMachineInstance is none.',
+  HOOK_SIDECARS_MALFORMED: 'The annotation hooks.kubevirt.io/hookSidecars is not a JSON array.',
+  HOOK_SOCKET: 'The hook cannot serve its unix socket.',
+
+  // Admission webhook (src/admission).
+  TLS_FILES: 'The serving certificate and its key cannot be used.',
+  LISTEN_FAILED: 'The webhook cannot listen on its address.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
