@@ -21,7 +21,7 @@ await build({
   sourcemap: true,
   legalComments: 'none',
   chunkNames: 'chunks/[name]-[hash]',
-  define: { 'process.env.VSMMU_VERSION': JSON.stringify(version) },
+  define: { 'process.env["VSMMU_VERSION"]': JSON.stringify(version), 'process.env.VSMMU_VERSION': JSON.stringify(version) },
   // koffi loads its native part from its own package folder, so it can't be inside a bundle.
   external: ['koffi'],
   // CommonJS dependencies (grpc-js, winston) call require() for Node's own modules.

@@ -55,9 +55,7 @@ export function resolveVsmmu(asked: AskedVsmmu, devices: readonly BehindDevice[]
   const vsmmu = asked.accel ? resolveAccelerated(asked, devices, report) : resolvePlain(asked, report);
   for (const device of devices) checkDeviceAts(device, report);
 
-  return vsmmu === undefined || errors.length > 0
-    ? { ok: false, errors }
-    : { ok: true, vsmmu, devices: devices.map(resolveDevice) };
+  return errors.length > 0 ? { ok: false, errors } : { ok: true, vsmmu, devices: devices.map(resolveDevice) };
 }
 
 function resolveDevice(device: BehindDevice): ResolvedDevice {
@@ -109,19 +107,17 @@ function resolveAccelerated(
   asked: AskedVsmmu,
   devices: readonly BehindDevice[],
   report: Report,
-): ResolvedVsmmu | undefined {
+): ResolvedVsmmu {
   checkOneSmmu(devices, report);
   for (const device of devices) reportObstacles(device.features, report);
 
   const source = devices.find((device) => device.coldPlugged);
-  if (source === undefined && usesAuto(asked)) {
+  if (source === undefined && usesAuto(asked))
     report({
       code: 'AUTO_NEEDS_COLD_PLUG',
       message: 'accel=on with "auto" properties requires at least one cold-plugged VFIO device',
       remedy: 'Write explicit values, or put a VFIO device behind the vSMMU before the VM starts.',
     });
-    return undefined;
-  }
   const vsmmu = withAuto(asked, source?.features.smmu.limits);
   for (const { features } of devices)
     if (features.smmu.limits !== undefined) checkLimits(asked, vsmmu, features, features.smmu.limits, report);
@@ -134,8 +130,8 @@ function usesAuto(asked: AskedVsmmu): boolean {
 }
 
 /**
- * Fills auto with the host's values. Where the host's are not known, an obstacle was reported already and
- * the result is never used; the least capable values keep the checks of other devices meaningful.
+ * Fills auto with the host's values. Where the host's are not known, an error was reported already and the
+ * result is never used; the least capable values keep the checks of the explicit properties meaningful.
  */
 function withAuto(asked: AskedVsmmu, host: SmmuLimits | undefined): ResolvedVsmmu {
   const onOff = (value: OnOffAuto, hostHas: boolean | undefined): OnOff =>
