@@ -1,0 +1,41 @@
+// Writes the reference pages that come from code: docs/errors.md from src/error-codes.ts.
+// With --check it only compares, and fails where a page is stale.
+import { build } from 'esbuild';
+import { readFile, writeFile } from 'node:fs/promises';
+
+async function load(entry) {
+  const result = await build({ entryPoints: [entry], bundle: true, write: false, format: 'esm', platform: 'node' });
+  return import(`data:text/javascript,${encodeURIComponent(result.outputFiles[0].text)}`);
+}
+
+async function errorsPage() {
+  const { ERROR_CODES } = await load('src/error-codes.ts');
+  const rows = Object.entries(ERROR_CODES).map(([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>\`${code}\` | ${meaning} |`);
+  return [
+    '# Error codes',
+    '',
+    'Generated from `src/error-codes.ts`. Codes are stable: a code is retired, never reused. Each error is printed with its',
+    'place, cause and remedy; JSON output carries the same fields. Exit status: 0 ok, 1 findings, 2 usage, 3 unreachable or failed.',
+    '',
+    '| code | meaning |',
+    '|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
+
+const pages = { 'docs/errors.md': await errorsPage() };
+const check = process.argv.includes('--check');
+let stale = 0;
+for (const [file, text] of Object.entries(pages)) {
+  const old = await readFile(file, 'utf8').catch(() => '');
+  if (old === text) continue;
+  if (check) {
+    stale += 1;
+    console.error(`${file} is stale: run npm run docs`);
+  } else {
+    await writeFile(file, text);
+    console.log(`wrote ${file}`);
+  }
+}
+process.exitCode = stale === 0 ? 0 : 1;
