@@ -60,6 +60,11 @@ export const ERROR_CODES = {
   // Admission webhook (src/admission).
   TLS_FILES: 'The serving certificate and its key cannot be used.',
   LISTEN_FAILED: 'The webhook cannot listen on its address.',
+
+  // gRPC over unix sockets (src/grpc).
+  SOCKET_PATH_TOO_LONG: 'The path of a unix socket is longer than Linux takes.',
+  SOCKET_PATH_TAKEN: 'The path of a unix socket is taken by something that is no socket.',
+  SOCKET_UNUSABLE: 'A unix socket cannot be made.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

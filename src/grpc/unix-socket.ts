@@ -1,0 +1,124 @@
+import { chmodSync, lstatSync, renameSync, unlinkSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { basename, dirname, join } from 'node:path';
+import { errnoOf, messageOf, VsmmuError } from '../errors.js';
+
+/** sockaddr_un.sun_path holds 108 bytes with its final NUL (Linux include/uapi/linux/un.h, UNIX_PATH_MAX). */
+const SOCKET_PATH_MAX = 107;
+
+/** A bound unix socket, by what it is on disk and not by its name alone. */
+export interface UnixListener {
+  readonly path: string;
+  /** Does the path still name this very socket? Not after someone removed or replaced it. */
+  isInPlace(): boolean;
+  /** Stops accepting and removes the path if it is still ours. Open connections live on. */
+  stopListening(): void;
+}
+
+let bindings = 0;
+
+/**
+ * Binds a unix socket that no one can reach before its mode is right, and whose path appears with one rename,
+ * already listening: a directory scanner (the kubelet's plugin watcher, virt-launcher) never meets it half done.
+ * The rename also keeps libuv from removing a successor's socket: on close it unlinks the name it was bound under.
+ *
+ * @param mode permission bits of the socket; connecting needs write permission
+ * @throws VsmmuError SOCKET_PATH_TOO_LONG, SOCKET_PATH_TAKEN, SOCKET_UNUSABLE
+ */
+export async function listenUnix(
+  path: string,
+  mode: number,
+  onConnection: (socket: Socket) => void,
+): Promise<UnixListener> {
+  const bound = join(dirname(path), `.${process.pid}.${bindings++}`);
+  checkLength(path);
+  checkLength(bound);
+  const server = createServer(onConnection);
+  await listen(server, bound, path);
+  try {
+    chmodSync(bound, mode);
+    const { ino, dev } = lstatSync(bound);
+    removeStaleSocket(path);
+    renameSync(bound, path);
+    return listener(server, path, ino, dev);
+  } catch (error) {
+    server.close();
+    throw error instanceof VsmmuError ? error : unusable(path, error);
+  }
+}
+
+function listener(server: Server, path: string, ino: number, dev: number): UnixListener {
+  const isInPlace = () => {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    return found?.ino === ino && found.dev === dev;
+  };
+  return {
+    path,
+    isInPlace,
+    stopListening: () => {
+      if (isInPlace()) unlinkSync(path);
+      server.close();
+    },
+  };
+}
+
+/** Removes a socket a former process left behind; anything else is not ours to remove. */
+export function removeStaleSocket(path: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new VsmmuError(
+      'SOCKET_PATH_TAKEN',
+      'The path of the socket is taken by something that is no socket.',
+      {
+        place: path,
+        remedy: `Look what ${basename(path)} is and remove it, or choose another path.`,
+      },
+    );
+  }
+  unlinkSync(path);
+}
+
+function checkLength(path: string): void {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= SOCKET_PATH_MAX) return;
+  throw new VsmmuError(
+    'SOCKET_PATH_TOO_LONG',
+    `The path has ${bytes} bytes; Linux takes at most ${SOCKET_PATH_MAX} for a unix socket.`,
+    { place: path, remedy: 'Choose a shorter directory or name.' },
+  );
+}
+
+function listen(server: Server, bound: string, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown) => reject(unusable(path, error));
+    server.once('error', fail);
+    // libuv binds inside listen(), so the umask is restored before anything else can run on this thread.
+    const umask = process.umask(0o177);
+    try {
+      server.listen(bound, () => {
+        server.off('error', fail);
+        resolve();
+      });
+    } finally {
+      process.umask(umask);
+    }
+  });
+}
+
+function unusable(path: string, cause: unknown): VsmmuError {
+  const errno = errnoOf(cause);
+  const remedies: Record<string, string> = {
+    ENOENT: `Create the directory ${dirname(path)}.`,
+    EACCES: `Give this user write permission to ${dirname(path)}.`,
+    EPERM: `Give this user write permission to ${dirname(path)}.`,
+    EROFS: `Mount ${dirname(path)} writable.`,
+    EMFILE: 'Raise the limit of open files (ulimit -n).',
+    ENOSPC: `Free space on the file system of ${dirname(path)}.`,
+  };
+  return new VsmmuError('SOCKET_UNUSABLE', `The unix socket could not be made: ${messageOf(cause)}`, {
+    place: path,
+    remedy: remedies[errno ?? ''] ?? 'See the cause; the path must be in a writable directory.',
+    cause,
+  });
+}
