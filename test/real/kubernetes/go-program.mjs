@@ -1,0 +1,59 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { NotRun } from '../lib/outcome.mjs';
+
+/** The module in test/real/go wants this or later; its go.mod says so too. */
+const GO = { major: 1, minor: 26 };
+
+/**
+ * Builds one of test/real/go/cmd with Go's own build cache, so that only the first build on a machine is slow
+ * (all of them together: about 510 CPU seconds, of which kube-apiserver is 440).
+ * @param {import('../lib/context.mjs').Context} ctx @param {string} name folder in test/real/go/cmd
+ * @returns {Promise<string>} path of the program
+ */
+export async function goProgram(ctx, name) {
+  await requireGo(ctx);
+  const module = join(ctx.root, 'test', 'real', 'go');
+  const program = join(await ctx.cache('go'), name);
+  if (!existsSync(program)) ctx.log(`building ${name} from source; the first time takes minutes`);
+  await ctx.retry(`modules for ${name}`, () =>
+    ctx.run('go', ['list', '-deps', `./cmd/${name}`], { cwd: module, env: environment, timeoutSeconds: 600 }),
+  );
+  await ctx.run('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', program, `./cmd/${name}`], {
+    cwd: module,
+    env: environment,
+    timeoutSeconds: 1800,
+  });
+  return program;
+}
+
+/** Folder of a module that test/real/go depends on, as it was published. @returns {Promise<string>} */
+export async function goModuleFolder(ctx, module) {
+  await requireGo(ctx);
+  const folder = join(ctx.root, 'test', 'real', 'go');
+  await ctx.retry(`download of ${module}`, () =>
+    ctx.run('go', ['mod', 'download', module], { cwd: folder, env: environment, timeoutSeconds: 600 }),
+  );
+  const { stdout } = await ctx.run('go', ['list', '-m', '-f', '{{.Dir}}', module], {
+    cwd: folder,
+    env: environment,
+  });
+  return stdout.trim();
+}
+
+/** No C compiler is needed; a go.mod that is out of step is an error, not something to repair in passing. */
+const environment = { CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false' };
+
+async function requireGo(ctx) {
+  let version;
+  try {
+    ({ stdout: version } = await ctx.run('go', ['env', 'GOVERSION']));
+  } catch {
+    throw new NotRun(`Go ${GO.major}.${GO.minor} or later is not installed`);
+  }
+  const [, major, minor] = /^go(\d+)\.(\d+)/.exec(version) ?? [];
+  const old = Number(major) < GO.major || (Number(major) === GO.major && Number(minor) < GO.minor);
+  if (major === undefined || old) {
+    throw new NotRun(`Go ${GO.major}.${GO.minor} or later is needed, this is ${version.trim()}`);
+  }
+}
