@@ -43,6 +43,18 @@ export const ERROR_CODES = {
   CONFIG_SPACE_DAMAGED: 'The capability list in config space loops, points outside, or the device does not answer.',
   SYSFS_DAMAGED: 'A file of sysfs does not hold what the kernel writes there.',
 
+  // Domain XML (src/domain).
+  XML_MALFORMED: 'The text is not well-formed XML.',
+  XML_DOCTYPE: 'The XML has a DOCTYPE, which no libvirt domain needs.',
+  XML_LIMIT: 'The XML is larger or deeper than libvirt would take.',
+  NOT_A_DOMAIN: 'The XML is well-formed but no libvirt domain.',
+  DOMAIN_VALUE: 'A value in the domain is none that libvirt or QEMU would take.',
+  PCI_CIRCLE: 'PCI controllers of the domain stand behind each other.',
+  IOMMU_BUS: 'An accelerated vSMMU stands on no bus, on a wrong one, or on one with another vSMMU.',
+  HOSTDEV_UNKNOWN: 'A device of the domain is not one of the host.',
+  HOSTDEV_UNPLACED: 'A passed-through device has no guest address, so its vSMMU is not known.',
+  PLAN_UNSETTLED: 'A rewritten domain would be changed again by a second rewrite.',
+
   // Command line (src/cli).
   USAGE: 'The command line is not understood.',
   UNREADABLE_FILE: 'A file named on the command line cannot be read.',

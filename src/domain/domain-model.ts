@@ -1,0 +1,172 @@
+import { formatBdf, type Bdf } from '../bdf.js';
+import { VsmmuError } from '../errors.js';
+import { finalAliases } from './alias.js';
+import { attribute, childOf, childrenOf, descend, type XmlElement } from './element.js';
+import { parseLibvirtNumber } from './libvirt-number.js';
+import { readOverrides, type Overrides } from './override.js';
+import { placeOf } from './place.js';
+
+/** Guest PCI address; libvirt reads missing parts as 0. */
+export interface GuestAddress {
+  readonly element: XmlElement;
+  readonly bus: number;
+  readonly slot: number;
+  readonly fn: number;
+}
+
+/** Where libvirt puts a device: as written, where it likes, or (type='unassigned') nowhere the guest sees. */
+export type Placement =
+  | { readonly kind: 'at'; readonly address: GuestAddress }
+  | { readonly kind: 'chosen-by-libvirt' }
+  | { readonly kind: 'hidden' };
+
+/** A PCI device given to the guest: `<hostdev type='pci'>` or SR-IOV's `<interface type='hostdev'>`. */
+export interface PassthroughDevice {
+  readonly element: XmlElement;
+  /** undefined where the source address is none. */
+  readonly bdf: Bdf | undefined;
+  readonly alias: string;
+  readonly placement: Placement;
+}
+
+export interface PciController {
+  readonly element: XmlElement;
+  readonly index: number;
+  readonly model: string;
+  /** Bus of its own address; undefined where libvirt chooses. */
+  readonly bus: number | undefined;
+}
+
+/** `<iommu model='smmuv3'>` */
+export interface VirtualSmmu {
+  readonly element: XmlElement;
+  /** The first `<driver>`; libvirt ignores others. */
+  readonly driver: XmlElement | undefined;
+  /** Index of the PCI controller it serves; undefined for the machine-wide kind. */
+  readonly pciBus: number | undefined;
+  readonly alias: string;
+}
+
+/** What the rewriter knows of a domain. Built once, from the tree alone. */
+export interface DomainModel {
+  readonly text: string;
+  readonly source: string;
+  readonly root: XmlElement;
+  readonly smmus: readonly VirtualSmmu[];
+  /** By index. */
+  readonly controllers: ReadonlyMap<number, PciController>;
+  readonly passthrough: readonly PassthroughDevice[];
+  readonly overrides: Overrides;
+}
+
+/** @throws VsmmuError NOT_A_DOMAIN */
+export function readDomain(root: XmlElement, text: string, source: string): DomainModel {
+  if (root.local !== 'domain' || root.uri !== '')
+    throw new VsmmuError('NOT_A_DOMAIN', `the root element is <${root.name}>, not <domain>`, {
+      place: placeOf(source, text, root.start),
+      remedy: 'Give the XML of one libvirt domain, as "virsh dumpxml" prints it.',
+    });
+  const devices = childrenOf(root, 'devices').flatMap((list) =>
+    list.children.filter(({ uri }) => uri === ''),
+  );
+  const named = (local: string) => devices.filter((device) => device.local === local);
+  return {
+    text,
+    source,
+    root,
+    smmus: readSmmus(named('iommu')),
+    controllers: readControllers(named('controller')),
+    passthrough: readPassthrough(named('interface'), named('hostdev')),
+    overrides: readOverrides(root),
+  };
+}
+
+export function placeInDomain(model: DomainModel, element: XmlElement): string {
+  return placeOf(model.source, model.text, element.start);
+}
+
+function readSmmus(iommus: readonly XmlElement[]): VirtualSmmu[] {
+  const aliases = finalAliases('iommu', iommus);
+  return iommus
+    .filter((element) => attribute(element, 'model') === 'smmuv3')
+    .map((element) => {
+      const driver = childOf(element, 'driver');
+      const pciBus = parseLibvirtNumber(attribute(driver, 'pciBus') ?? '', 10);
+      // libvirt reads -1 as "absent".
+      return {
+        element,
+        driver,
+        pciBus: pciBus === -1 ? undefined : pciBus,
+        alias: aliases.get(element) ?? '',
+      };
+    });
+}
+
+/** Controllers without an index get the lowest free ones, in document order (virDomainControllerFindUnusedIndex()). */
+function readControllers(elements: readonly XmlElement[]): Map<number, PciController> {
+  const controllers = new Map<number, PciController>();
+  const unnumbered: PciController[] = [];
+  for (const element of elements) {
+    if (attribute(element, 'type') !== 'pci') continue;
+    const model = attribute(element, 'model') ?? '';
+    const written = parseLibvirtNumber(attribute(element, 'index') ?? '', 10);
+    const index = written ?? (model === 'pcie-root' || model === 'pci-root' ? 0 : undefined);
+    const controller = { element, model, bus: readAddress(element)?.bus, index: index ?? -1 };
+    if (index === undefined) unnumbered.push(controller);
+    else if (!controllers.has(index)) controllers.set(index, controller);
+  }
+  let free = 1;
+  for (const controller of unnumbered) {
+    while (controllers.has(free)) free++;
+    controllers.set(free, { ...controller, index: free });
+  }
+  return controllers;
+}
+
+/**
+ * libvirt reads interfaces before hostdevs and lists SR-IOV ones among its hostdevs at once, so they come first
+ * there, whatever the order in the document. Hostdevs of other kinds take alias numbers too.
+ */
+function readPassthrough(
+  interfaces: readonly XmlElement[],
+  hostdevs: readonly XmlElement[],
+): PassthroughDevice[] {
+  const virtualFunctions = interfaces.filter((element) => attribute(element, 'type') === 'hostdev');
+  const all = [...virtualFunctions, ...hostdevs];
+  const aliases = finalAliases('hostdev', all);
+  return all
+    .filter((element) => virtualFunctions.includes(element) || isPciSubsystem(element))
+    .map((element) => ({
+      element,
+      bdf: readBdf(descend(element, 'source', 'address')),
+      alias: aliases.get(element) ?? '',
+      placement: readPlacement(element),
+    }));
+}
+
+/** KubeVirt leaves `mode` out and libvirt takes that as 'subsystem'. */
+function isPciSubsystem(hostdev: XmlElement): boolean {
+  return attribute(hostdev, 'type') === 'pci' && (attribute(hostdev, 'mode') ?? 'subsystem') === 'subsystem';
+}
+
+function readBdf(address: XmlElement | undefined): Bdf | undefined {
+  if (address === undefined) return undefined;
+  const part = (name: string) => parseLibvirtNumber(attribute(address, name) ?? '0', 0) ?? -1;
+  return formatBdf(part('domain'), part('bus'), part('slot'), part('function'));
+}
+
+function readPlacement(device: XmlElement): Placement {
+  if (attribute(childOf(device, 'address'), 'type') === 'unassigned') return { kind: 'hidden' };
+  const address = readAddress(device);
+  return address === undefined ? { kind: 'chosen-by-libvirt' } : { kind: 'at', address };
+}
+
+/** undefined where there is none, or none that libvirt would take for a PCI address. */
+export function readAddress(device: XmlElement): GuestAddress | undefined {
+  const element = childOf(device, 'address');
+  if (element === undefined || attribute(element, 'type') !== 'pci') return undefined;
+  const part = (name: string) => parseLibvirtNumber(attribute(element, name) ?? '0', 0);
+  const [bus, slot, fn] = [part('bus'), part('slot'), part('function')];
+  if (bus === undefined || slot === undefined || fn === undefined) return undefined;
+  return { element, bus, slot, fn };
+}

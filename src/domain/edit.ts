@@ -1,0 +1,28 @@
+/** One change of the text: `start`..`end` gives way to `text`; an insertion has start = end. */
+export interface Edit {
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+  /** What changes, for `--explain`: "driver ats='on' -> 'off'". */
+  readonly what: string;
+  readonly why: string;
+}
+
+/**
+ * Makes all changes at once; insertions at one place keep their order.
+ * @throws where two edits overlap: a planner's error, and nothing is written then
+ */
+export function applyEdits(text: string, edits: readonly Edit[]): string {
+  // Array.sort is stable, so equal places keep the planner's order; an insertion goes before a replacement there.
+  const sorted = [...edits].sort((a, b) => a.start - b.start || a.end - b.end);
+  const parts: string[] = [];
+  let at = 0;
+  for (const edit of sorted) {
+    if (edit.start < at || edit.end < edit.start || edit.end > text.length)
+      throw new RangeError(`edit ${edit.start}..${edit.end} (${edit.what}) overlaps the one before it`);
+    parts.push(text.slice(at, edit.start), edit.text);
+    at = edit.end;
+  }
+  parts.push(text.slice(at));
+  return parts.join('');
+}
