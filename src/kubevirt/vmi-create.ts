@@ -1,0 +1,47 @@
+import { HOOK_SIDECARS_ANNOTATION, REQUIRE_ANNOTATION, RESOLVED_ANNOTATION } from './annotations.js';
+import { type HookContainer, withHookSidecar } from './hook-sidecars.js';
+import { jsonPointer, type JsonPatchOperation, patchStringMap } from './json-patch.js';
+import type { Vmi } from './vmi.js';
+
+/**
+ * Which extended resources are vsmmu's. An entry that ends in "/" stands for every resource of that domain,
+ * any other for the resource of exactly that name.
+ */
+export type ResourceSelection = readonly string[];
+
+export const DEFAULT_RESOURCES: ResourceSelection = ['vsmmu.io/'];
+
+export function selectsResource(selection: ResourceSelection, deviceName: string): boolean {
+  return selection.some((entry) =>
+    entry.endsWith('/') ? deviceName.startsWith(entry) : deviceName === entry,
+  );
+}
+
+/** Does the VMI ask to be served: by a device of ours, or by stating requirements? */
+export function asksForVsmmu(vmi: Vmi, selection: ResourceSelection): boolean {
+  return (
+    vmi.annotations?.[REQUIRE_ANNOTATION] !== undefined ||
+    vmi.devices.some(({ deviceName }) => deviceName !== undefined && selectsResource(selection, deviceName))
+  );
+}
+
+/**
+ * What a VMI gets when it is created: the hook sidecar, if it asks for our devices; and no annotation
+ * `vsmmu.io/resolved` of its own making, whoever it is, because a hook believes that annotation.
+ * Patching a patched VMI patches nothing.
+ *
+ * @throws VsmmuError HOOK_SIDECARS_MALFORMED
+ */
+export function patchCreatedVmi(
+  vmi: Vmi,
+  selection: ResourceSelection,
+  hook: HookContainer,
+): JsonPatchOperation[] {
+  const served = asksForVsmmu(vmi, selection);
+  return patchStringMap(jsonPointer('metadata', 'annotations'), vmi.annotations, {
+    [RESOLVED_ANNOTATION]: undefined,
+    ...(served
+      ? { [HOOK_SIDECARS_ANNOTATION]: withHookSidecar(vmi.annotations?.[HOOK_SIDECARS_ANNOTATION], hook) }
+      : {}),
+  });
+}
