@@ -43,11 +43,15 @@ export class Processes {
   /**
    * Runs a program to its end.
    * @param {string} command @param {readonly string[]} args
-   * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Buffer, timeoutSeconds?: number, check?: boolean }} options
-   *   env is added to this process's; check (default true): any status but 0 is an error.
+   * @param {{ cwd?: string, env?: NodeJS.ProcessEnv, input?: string | Buffer, timeoutSeconds?: number, check?: boolean, label?: string }} options
+   *   env is added to this process's; check (default true): any status but 0 is an error; label: what errors call the command.
    * @returns {Promise<{ status: number | null, stdout: string, stderr: string }>}
    */
-  async run(command, args = [], { cwd, env, input, timeoutSeconds = 120, check = true } = {}) {
+  async run(
+    command,
+    args = [],
+    { cwd, env, input, timeoutSeconds = 120, check = true, label = [command, ...args].join(' ') } = {},
+  ) {
     const child = this.start(command, args, {
       cwd,
       env: { ...process.env, ...env },
@@ -68,11 +72,10 @@ export class Processes {
       });
       this.#signal.throwIfAborted();
       const result = { status, stdout: stdout(), stderr: stderr() };
-      const line = [command, ...args].join(' ');
-      if (timedOut) throw new CommandError(`${line}\nwas still running after ${timeoutSeconds} s`, result);
+      if (timedOut) throw new CommandError(`${label}\nwas still running after ${timeoutSeconds} s`, result);
       if (check && status !== 0) {
         const said = `${result.stderr}\n${result.stdout}`.trim().slice(-4000);
-        throw new CommandError(`${line}\nended with status ${status}\n${said}`, result);
+        throw new CommandError(`${label}\nended with status ${status}\n${said}`, result);
       }
       return result;
     } finally {
