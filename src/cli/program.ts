@@ -2,7 +2,7 @@ import { Command, CommanderError, Option } from 'commander';
 
 import { ExitStatus, VsmmuError } from '../errors.js';
 import type { CliIo } from './io.js';
-import { OUTPUT_FORMATS } from './output.js';
+import { OUTPUT_FORMATS, type OutputFormat } from './output.js';
 import { renderError } from './render-error.js';
 import { version } from './version.js';
 
@@ -44,6 +44,7 @@ function createProgram(io: CliIo, finish: Finish): Command {
 
   addVersion(program, io);
   addResolve(program, io, finish);
+  addBaseline(program, io, finish);
   return program;
 }
 
@@ -88,6 +89,26 @@ function addResolve(program: Command, io: CliIo, finish: Finish): void {
       if (options.batch) {
         const { runResolveBatch } = await import('./commands/resolve-batch.js');
         finish(await runResolveBatch(file, io));
+      } else {
+        const { runResolveHost } = await import('./commands/resolve-host.js');
+        finish(await runResolveHost(options, io));
       }
     });
+}
+
+function addBaseline(program: Command, io: CliIo, finish: Finish): void {
+  program
+    .command('baseline')
+    .description('What every host of a set can honour, who limits it, and who cannot take part.')
+    .addOption(hostOption().argParser(collect).default([], 'none'))
+    .addOption(outputOption())
+    .addHelpText('after', '\nExample:\n  vsmmu baseline --host ./node1 --host ./node2 -o json')
+    .action(async ({ host, output }: { host: readonly string[]; output: OutputFormat }) => {
+      const { runBaseline } = await import('./commands/baseline.js');
+      finish(await runBaseline({ hosts: host, output }, io));
+    });
+}
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value];
 }

@@ -1,0 +1,33 @@
+import type { RewriteOptions } from '../../domain/rewrite.js';
+import { ExitStatus, messageOf, VsmmuError } from '../../errors.js';
+import { hookRewriter } from '../../kubevirt/hook/rewrite.js';
+import { serveHook } from '../../kubevirt/hook/serve-hook.js';
+import type { CliIo } from '../io.js';
+import { jsonLog } from '../json-log.js';
+
+export interface HookCommandOptions extends RewriteOptions {
+  readonly socketDir: string;
+}
+
+export const DEFAULT_SOCKET_DIR = '/var/run/kubevirt-hooks';
+
+/** Serves the hook until virt-launcher calls Shutdown or the process is told to stop; 0 then. */
+export async function runHook({ socketDir, ...rewrite }: HookCommandOptions, io: CliIo): Promise<ExitStatus> {
+  const log = jsonLog(io.stderr);
+  const hook = await serveHook({
+    socketDir,
+    env: io.env,
+    rewrite: hookRewriter(rewrite),
+    onFailure: (call, error) => {
+      const vsmmu = error instanceof VsmmuError ? error : undefined;
+      log('error', messageOf(error), { call, code: vsmmu?.code, place: vsmmu?.place, remedy: vsmmu?.remedy });
+    },
+  });
+  log('info', 'serving', { socket: hook.socketPath });
+  const stop = () => void hook.close();
+  if (io.signal.aborted) stop();
+  io.signal.addEventListener('abort', stop, { once: true });
+  await hook.stopped;
+  log('info', 'stopped');
+  return ExitStatus.ok;
+}
