@@ -77,6 +77,13 @@ export const ERROR_CODES = {
   SOCKET_PATH_TOO_LONG: 'The path of a unix socket is longer than Linux takes.',
   SOCKET_PATH_TAKEN: 'The path of a unix socket is taken by something that is no socket.',
   SOCKET_UNUSABLE: 'A unix socket cannot be made.',
+
+  // Kubelet: device plugin and DRA driver (src/kubelet).
+  RESOURCE_NAME_INVALID: 'The kubelet takes no extended resource of this name.',
+  RESOURCE_NAMES_COLLIDE: 'Two resources would be handed to virt-launcher in one environment variable.',
+  DEVICE_NOT_ADVERTISED: 'The kubelet asked for a device that this resource does not have.',
+  DEVICE_CHANGED: 'A device is no longer what was advertised: its driver, IOMMU group or nodes changed.',
+  GROUP_TAKEN: 'Another container holds a device of the same IOMMU group.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

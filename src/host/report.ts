@@ -24,6 +24,8 @@ export interface KernelReport {
 export interface SmmuReport {
   /** Name in /sys/class/iommu: "smmu3.0x0000000009050000". */
   readonly name: string;
+  /** false: sysfs did not name it, `name` only tells it apart from others in this report. */
+  readonly named: boolean;
   readonly registers: Answer<{ readonly words: IdrWords; readonly decoded: SmmuRegisters }>;
   readonly cmdqv: Answer<boolean>;
   /** Can an accelerated vSMMU use it? */
@@ -33,8 +35,7 @@ export interface SmmuReport {
 
 /** May a VM be given the device as it is now? */
 export type Passthrough =
-  | { readonly ready: true; readonly driver: string }
-  | { readonly ready: false; readonly reason: string };
+  { readonly ready: true; readonly driver: string } | { readonly ready: false; readonly reason: string };
 
 export interface PasidCapability {
   /** PCIe PASID capability, Max PASID Width. */
@@ -51,8 +52,12 @@ export interface DeviceReport {
   readonly classCode: number | undefined;
   readonly driver: string | undefined;
   readonly passthrough: Passthrough;
+  /** Bound to vfio-pci or a variant driver of it; `passthrough` tells whether that is enough. */
+  readonly vfio: boolean;
   /** Name of the SMMU in front of it. */
   readonly smmu: Answer<string>;
+  /** `name` of its entry in HostReport.smmus, also where sysfs did not name the SMMU; undefined: it has none. */
+  readonly smmuReport: string | undefined;
   readonly iommuGroup: Answer<number>;
   readonly groupMates: readonly Bdf[];
   /** null: the kernel says -1, "no node". Unknown: no such file (CONFIG_NUMA=n). */

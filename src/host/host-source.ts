@@ -1,0 +1,63 @@
+import type { Bdf } from '../bdf.js';
+import type { DeviceReplies } from './hw-info.js';
+import type { Finding } from './report.js';
+
+/** What came of reading one thing. A failure carries the errno's name and a reason a person can read. */
+export type Read<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly errno: string; readonly because: string };
+
+export function succeeded<T>(value: T): Read<T> {
+  return { ok: true, value };
+}
+
+export function failed<T>(errno: string, because: string): Read<T> {
+  return { ok: false, errno, because };
+}
+
+/** errno of a thing that a recording does not speak of at all; no kernel returns it from a read of sysfs. */
+export const NOT_RECORDED = 'ENODATA';
+
+/** The remedy for a thing that could not be read: where a recording is silent, only a new recording helps. */
+export function remedyFor(read: Read<unknown>, remedy: string): string {
+  return !read.ok && read.errno === NOT_RECORDED
+    ? 'Record the host again, with every file of a recording.'
+    : remedy;
+}
+
+/** A device to ask through its VFIO character device. */
+export interface HwInfoTarget {
+  readonly bdf: Bdf;
+  /** "vfio3", the name in the device's vfio-dev directory. */
+  readonly vfioName: string | undefined;
+  /** Members of its IOMMU group, itself included, with their vfio-dev names: none of them may be in use. */
+  readonly group: number | undefined;
+  readonly groupVfioNames: readonly string[];
+}
+
+/**
+ * A host, live or recorded: the only way in which the probe sees one. Paths are absolute ("/sys/...", "/dev/...").
+ * Reading never throws for what the host holds or lacks.
+ */
+export interface HostSource {
+  /** "this host" or "recording DIR". */
+  readonly origin: string;
+  /** File content as UTF-8; bytes that are none are replaced. Content beyond 64 KiB is refused (EFBIG). */
+  readText(path: string): Read<string>;
+  /** A symbolic link's target as it stands in the link. */
+  readLink(path: string): Read<string>;
+  /** Names in a directory, sorted. */
+  list(path: string): Read<readonly string[]>;
+  /** ok with false only where it is certain that nothing is there. */
+  exists(path: string): Read<boolean>;
+  /** Config space as far as it is readable: 64, 256 or 4096 bytes. */
+  pciConfig(bdf: Bdf): Read<Uint8Array>;
+  /** PCI functions that something other than sysfs speaks of (a recording without `sysfs.txt`). */
+  devicesBeyondSysfs(): readonly Bdf[];
+  /** Asks IOMMU_GET_HW_INFO of the device. Never throws; never asks a device that is in use. */
+  hwInfo(target: HwInfoTarget): Promise<DeviceReplies>;
+  /** What was wrong with the source itself, such as a damaged line of a recording. */
+  readonly findings: readonly Finding[];
+  /** Gives up what the source holds: the probe lock, files. Idempotent. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,156 @@
+import { z } from 'zod';
+import { parseBdf, type Bdf } from '../bdf.js';
+import { VsmmuError, messageOf } from '../errors.js';
+import { HwInfoType } from '../smmu/compatibility.js';
+import { errnoName, type HwInfoReply, type ProbeStep } from './hw-info.js';
+import { HwInfo, HwInfoFlag, decodeHwInfo } from './iommufd-uapi.js';
+
+const STEPS = ['open-iommu', 'open-cdev', 'bind', 'hw-info'] as const satisfies readonly ProbeStep[];
+
+/** One query as it was recorded; `step` tells at which call it failed, "hw-info" unless said. */
+const RecordedQuery = z.looseObject({
+  bdf: z.string(),
+  query: z.string().optional(),
+  size: z.int().nonnegative(),
+  flags: z.int().nonnegative(),
+  in_type: z.int().nonnegative(),
+  in_len: z.int().nonnegative(),
+  rc: z.int(),
+  errno: z.int(),
+  step: z.enum(STEPS).optional(),
+  struct_hex: z.string().optional(),
+  data_hex: z.string().optional(),
+});
+type RecordedQuery = z.infer<typeof RecordedQuery>;
+
+export interface RecordedReplies {
+  readonly hwInfo: HwInfoReply;
+  readonly cmdqv: HwInfoReply;
+}
+
+export interface HwInfoRecording {
+  readonly replies: ReadonlyMap<Bdf, RecordedReplies>;
+  readonly damaged: readonly { readonly place: string; readonly reason: string }[];
+}
+
+/** @param file for messages */
+export function parseHwInfoRecording(text: string, file: string): HwInfoRecording {
+  const damaged: { place: string; reason: string }[] = [];
+  const queries = new Map<Bdf, { query: RecordedQuery; place: string }[]>();
+  for (const [index, item] of parseArray(text, file).entries()) {
+    const place = `${file} item ${index}`;
+    const parsed = RecordedQuery.safeParse(item);
+    const bdf = parsed.success ? parseBdf(parsed.data.bdf) : undefined;
+    if (!parsed.success) damaged.push({ place, reason: z.prettifyError(parsed.error).replaceAll('\n', ' ') });
+    else if (bdf === undefined) damaged.push({ place, reason: `"${parsed.data.bdf}" is no PCI address` });
+    else queries.set(bdf, [...(queries.get(bdf) ?? []), { query: parsed.data, place }]);
+  }
+
+  const replies = new Map<Bdf, RecordedReplies>();
+  for (const [bdf, recorded] of queries) {
+    const reply = (type: number, matches: (query: RecordedQuery) => boolean): HwInfoReply => {
+      const found = recorded.find(({ query }) => matches(query));
+      if (found === undefined) return notRecorded(bdf, type);
+      const decoded = decodeQuery(found.query, bdf);
+      if (decoded.damage !== undefined) damaged.push({ place: found.place, reason: decoded.damage });
+      return decoded.reply;
+    };
+    replies.set(bdf, {
+      hwInfo: reply(HwInfoType.none, (query) => isPlainQuery(query)),
+      cmdqv: reply(HwInfoType.tegra241Cmdqv, (query) => isCmdqvQuery(query)),
+    });
+  }
+  return { replies, damaged };
+}
+
+function parseArray(text: string, file: string): unknown[] {
+  const malformed = (reason: string, place = file, cause?: unknown) =>
+    new VsmmuError('RECORDING_MALFORMED', `${file}: ${reason}`, {
+      place,
+      remedy: 'Record the host again, or remove the file: the rest of the recording can be read without it.',
+      cause,
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw malformed(`not JSON, perhaps cut short (${messageOf(error)})`, placeIn(text, file, error), error);
+  }
+  if (!Array.isArray(value)) throw malformed('not a JSON array of queries');
+  return value;
+}
+
+/** V8 tells the offset of what it did not understand, and none where the text just ends. */
+function placeIn(text: string, file: string, error: unknown): string {
+  const offset = /position (\d+)/.exec(messageOf(error))?.[1];
+  const before = text.slice(0, offset === undefined ? text.length : Number(offset)).split('\n');
+  return `${file}:${before.length}:${(before.at(-1)?.length ?? 0) + 1}`;
+}
+
+/** The query whose answer the probe uses; recordings hold edge cases beside it (short structs, short buffers). */
+function isPlainQuery(query: RecordedQuery): boolean {
+  const asked = query.flags === 0 && query.size >= HwInfo.size && query.query !== 'bad dev_id';
+  return asked && (query.rc !== 0 || query.in_len >= HwInfo.size);
+}
+
+function isCmdqvQuery(query: RecordedQuery): boolean {
+  return query.flags === HwInfoFlag.inputType && query.in_type === HwInfoType.tegra241Cmdqv;
+}
+
+export function notRecorded(bdf: Bdf, type: number): HwInfoReply {
+  return {
+    kind: 'not-asked',
+    because:
+      type === HwInfoType.tegra241Cmdqv
+        ? 'the recording has no query for a CMDQV (input type 3)'
+        : 'the recording has no reply to IOMMU_GET_HW_INFO for it',
+    remedy: 'Record the host again while the device is bound to a VFIO driver and idle.',
+    source: `IOMMU_GET_HW_INFO of ${bdf}, recorded`,
+    code: undefined,
+  };
+}
+
+function decodeQuery(query: RecordedQuery, bdf: Bdf): { reply: HwInfoReply; damage?: string } {
+  const source = `IOMMU_GET_HW_INFO of ${bdf}`;
+  if (query.rc !== 0)
+    return {
+      reply: { kind: 'failed', step: query.step ?? 'hw-info', errno: errnoName(query.errno), source },
+    };
+
+  const structBytes = leadingHex(query.struct_hex ?? '');
+  if (structBytes.length < HwInfo.size)
+    return damagedReply(
+      source,
+      `struct_hex holds ${structBytes.length} bytes of hex, expected ${HwInfo.size}`,
+    );
+  const info = decodeHwInfo(structBytes);
+  const wanted = Math.min(info.dataLen, query.in_len);
+  const data = leadingHex(query.data_hex ?? '');
+  if (data.length < wanted)
+    return damagedReply(source, `data_hex holds ${data.length} bytes of hex, expected ${wanted}`);
+  const reply: HwInfoReply = { kind: 'answer', ...info, data: data.subarray(0, wanted), source };
+  const extra = (query.data_hex ?? '').length - 2 * query.in_len;
+  return extra > 0 || data.length * 2 < (query.data_hex ?? '').length
+    ? { reply, damage: `data_hex has text behind the hex; the first ${wanted} bytes were used` }
+    : { reply };
+}
+
+function damagedReply(source: string, damage: string): { reply: HwInfoReply; damage: string } {
+  const because = `its recorded reply is damaged: ${damage}`;
+  return {
+    damage,
+    reply: {
+      kind: 'not-asked',
+      because,
+      remedy: 'Record the host again.',
+      source,
+      code: 'RECORDING_DAMAGED',
+    },
+  };
+}
+
+/** The bytes that a string begins with in hex; a kernel log line may have got glued behind. */
+function leadingHex(text: string): Uint8Array {
+  const hex = /^(?:[0-9a-fA-F]{2})*/.exec(text)?.[0] ?? '';
+  return Uint8Array.from(Buffer.from(hex, 'hex'));
+}

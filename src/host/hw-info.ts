@@ -1,0 +1,194 @@
+import { constants } from 'node:os';
+import type { ErrorCode } from '../error-codes.js';
+import { HwInfoType } from '../smmu/compatibility.js';
+import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
+import type { IdrWords } from '../smmu/registers.js';
+import { ArmSmmuV3Info } from './iommufd-uapi.js';
+import type { Finding } from './report.js';
+
+/** The system call at which asking a device ended. */
+export type ProbeStep = 'open-iommu' | 'open-cdev' | 'bind' | 'hw-info';
+
+/** One answer of the kernel to IOMMU_GET_HW_INFO, or why there is none. */
+export type HwInfoReply =
+  | {
+      readonly kind: 'answer';
+      readonly dataType: number;
+      /** Only bytes that the kernel wrote: at most out_data_len. */
+      readonly data: Uint8Array;
+      /** out_data_len, which may be more than the buffer held. */
+      readonly dataLen: number;
+      readonly maxPasidLog2: number;
+      readonly capabilities: bigint;
+      /** "IOMMU_GET_HW_INFO of 0000:01:00.0" */
+      readonly source: string;
+    }
+  | { readonly kind: 'failed'; readonly step: ProbeStep; readonly errno: string; readonly source: string }
+  | {
+      readonly kind: 'not-asked';
+      readonly because: string;
+      readonly remedy: string;
+      readonly source: string;
+      /** Where a person should know of it. */
+      readonly code: ErrorCode | undefined;
+    };
+
+/** What a device was told: of its IOMMU, and of the CMDQV beside it (input type 3). */
+export interface DeviceReplies {
+  readonly hwInfo: HwInfoReply;
+  readonly cmdqv: HwInfoReply;
+  /** How the asking went: who was looked for before binding, what was reset. */
+  readonly evidence: readonly Evidence[];
+  readonly findings: readonly Finding[];
+}
+
+const ERRNO_NAMES = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
+
+/** 95 -> "EOPNOTSUPP"; EOPNOTSUPP and ENOTSUP share a number on Linux. */
+export function errnoName(errno: number): string {
+  if (errno === constants.errno.EOPNOTSUPP) return 'EOPNOTSUPP';
+  return ERRNO_NAMES.get(errno) ?? `errno ${errno}`;
+}
+
+export interface Explanation {
+  readonly code: ErrorCode;
+  readonly because: string;
+  readonly remedy: string;
+}
+
+const STEP_NAMES: Record<ProbeStep, string> = {
+  'open-iommu': 'opening /dev/iommu',
+  'open-cdev': "opening the device's cdev",
+  bind: 'VFIO_DEVICE_BIND_IOMMUFD',
+  'hw-info': 'IOMMU_GET_HW_INFO',
+};
+
+const NODE_MISSING: Omit<Explanation, 'because'> = {
+  code: 'PROBE_NO_NODE',
+  remedy:
+    'Use a kernel with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV, bind the device to a VFIO driver, and let the node into the container.',
+};
+const NOT_PERMITTED: Omit<Explanation, 'because'> = {
+  code: 'PROBE_NOT_PERMITTED',
+  remedy: 'Run as root, or allow the node in the device cgroup of the container.',
+};
+const NOT_SUPPORTED: Omit<Explanation, 'because'> = {
+  code: 'PROBE_NOT_SUPPORTED',
+  remedy: 'Use a newer kernel: >= 6.6 for IOMMU_GET_HW_INFO, >= 6.13 for SMMUv3 registers.',
+};
+
+/** The same errno means different things at different calls (drivers/vfio/device_cdev.c, drivers/iommu/iommufd, Linux 6.6 to 7.1). */
+const EXPLANATIONS: Record<string, Explanation> = {
+  'bind EINVAL': {
+    code: 'PROBE_BUSY',
+    because: 'the device is open by somebody through its cdev, such as a running VM (EINVAL at bind)',
+    remedy: 'Probe it when no VM has it; the SMMU can be asked through another device behind it.',
+  },
+  'bind EPERM': {
+    code: 'PROBE_GROUP_NOT_VIABLE',
+    because:
+      'its IOMMU group is not viable: a member is on a host driver (EPERM at bind; not a matter of privilege)',
+    remedy: 'Bind every member of the IOMMU group to a VFIO driver, or leave it without a driver.',
+  },
+  'bind EBUSY': {
+    code: 'PROBE_GROUP_OPEN',
+    because: 'its legacy group /dev/vfio/N is open, such as by a VM without iommufd (EBUSY at bind)',
+    remedy: 'Probe it when no VM has it.',
+  },
+  'hw-info ENOENT': {
+    code: 'PROBE_NO_NODE',
+    because: 'the iommufd does not know the device any more (ENOENT)',
+    remedy: 'Probe again; the device may have been unplugged meanwhile.',
+  },
+  'open-iommu ENOENT': { ...NODE_MISSING, because: 'there is no /dev/iommu (ENOENT)' },
+  'open-cdev ENOENT': { ...NODE_MISSING, because: 'there is no cdev of it under /dev/vfio/devices (ENOENT)' },
+};
+
+/** What an errno at a step means and what to do; every case that the kernel distinguishes has its own code. */
+export function explainErrno(step: ProbeStep, errno: string): Explanation {
+  const special = EXPLANATIONS[`${step} ${errno}`];
+  if (special !== undefined) return special;
+  const because = `${STEP_NAMES[step]} failed with ${errno}`;
+  switch (errno) {
+    case 'ENOENT':
+    case 'ENODEV':
+    case 'ENXIO':
+      return { ...NODE_MISSING, because };
+    case 'EACCES':
+    case 'EPERM':
+      return { ...NOT_PERMITTED, because };
+    case 'EOPNOTSUPP':
+    case 'ENOTTY':
+      return { ...NOT_SUPPORTED, because };
+    case 'ETIMEDOUT':
+      return {
+        code: 'PROBE_TIMEOUT',
+        because: `${STEP_NAMES[step]} took longer than its time limit`,
+        remedy: 'Look at the kernel log for the device; raise the time limit where its driver needs more.',
+      };
+    default:
+      return { code: 'PROBE_FAILED', because, remedy: 'Look at the kernel log for the device.' };
+  }
+}
+
+export function explainReply(reply: Exclude<HwInfoReply, { kind: 'answer' }>): Explanation {
+  if (reply.kind === 'failed') return explainErrno(reply.step, reply.errno);
+  return { code: reply.code ?? 'HW_INFO_UNKNOWN', because: reply.because, remedy: reply.remedy };
+}
+
+/** IDR0..IDR5 of an SMMUv3's answer; unknown, with the reason, for everything else. */
+export function idrWordsOf(reply: HwInfoReply): Answer<IdrWords> {
+  if (reply.kind !== 'answer') {
+    const { because, remedy } = explainReply(reply);
+    return unknown(because, remedy);
+  }
+  const evidence: Evidence = { reading: `data type ${reply.dataType}`, source: reply.source };
+  if (reply.dataType === HwInfoType.none)
+    return unknown(
+      'the kernel answered with data type 0: it is older than 6.13 or was built without CONFIG_ARM_SMMU_V3_IOMMUFD, or no SMMUv3 is in front',
+      'Use a kernel >= 6.13 with CONFIG_ARM_SMMU_V3_IOMMUFD=y.',
+      evidence,
+    );
+  if (reply.dataType !== HwInfoType.armSmmuV3)
+    return unknown(
+      `data type ${reply.dataType} is not an SMMUv3 (${HwInfoType.armSmmuV3})`,
+      'An accelerated arm-smmuv3 needs a host with an Arm SMMUv3.',
+      evidence,
+    );
+  if (reply.data.length < ArmSmmuV3Info.offset.iidr)
+    return unknown(
+      `the answer has ${reply.data.length} bytes; IDR0 to IDR5 end at byte ${ArmSmmuV3Info.offset.iidr}`,
+      'Probe or record the host again.',
+      evidence,
+    );
+  return known(readWords(reply.data), { reading: 'IDR0..IDR5', source: reply.source });
+}
+
+function readWords(data: Uint8Array): IdrWords {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const word = (n: number) => view.getUint32(ArmSmmuV3Info.offset.idr + 4 * n, true);
+  return [word(0), word(1), word(2), word(3), word(4), word(5)];
+}
+
+/**
+ * Is there a CMDQV? EOPNOTSUPP to input type 3 means no where the kernel knows the flag INPUT_TYPE;
+ * before 6.17 the same errno means only that it does not.
+ * @param knowsInputType undefined where that is not known
+ */
+export function cmdqvOf(reply: HwInfoReply, knowsInputType: boolean | undefined): Answer<boolean> {
+  if (reply.kind === 'answer') {
+    const evidence: Evidence = { reading: `data type ${reply.dataType}`, source: reply.source };
+    return reply.dataType === HwInfoType.tegra241Cmdqv ? known(true, evidence) : known(false, evidence);
+  }
+  if (reply.kind === 'failed' && reply.step === 'hw-info' && reply.errno === 'EOPNOTSUPP') {
+    const evidence: Evidence = { reading: 'input type 3: EOPNOTSUPP', source: reply.source };
+    if (knowsInputType === true) return known(false, evidence);
+    return unknown(
+      'the kernel refused input type 3, which kernels before 6.17 do whether or not there is a CMDQV',
+      'Use a kernel >= 6.17.',
+      evidence,
+    );
+  }
+  const { because, remedy } = explainReply(reply);
+  return unknown(because, remedy);
+}

@@ -1,0 +1,71 @@
+import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
+import type { HwInfoReply } from './hw-info.js';
+import { HwCapability } from './iommufd-uapi.js';
+import type { HostSource } from './host-source.js';
+
+const RECORD_AGAIN = 'Record the host with `vsmmu record`, which keeps /proc/version and /proc/cmdline.';
+
+export function kernelRelease(source: HostSource): Answer<string> {
+  const version = source.readText('/proc/version');
+  if (!version.ok) return unknown(version.because, RECORD_AGAIN);
+  const release = /^Linux version (\S+)/.exec(version.value)?.[1];
+  return release === undefined
+    ? unknown('/proc/version does not begin with "Linux version"', RECORD_AGAIN)
+    : known(release, { reading: `Linux version ${release}`, source: '/proc/version' });
+}
+
+export function kernelCommandLine(source: HostSource): Answer<string> {
+  const line = source.readText('/proc/cmdline');
+  if (!line.ok) return unknown(line.because, RECORD_AGAIN);
+  const text = line.value.trim();
+  return known(text, { reading: text, source: '/proc/cmdline' });
+}
+
+/** @returns undefined where the release is unknown or no version at all */
+export function releaseAtLeast(release: Answer<string>, major: number, minor: number): boolean | undefined {
+  const match = release.known ? /^(\d+)\.(\d+)/.exec(release.value) : null;
+  if (match === null) return undefined;
+  const [, first = '', second = ''] = match;
+  return Number(first) > major || (Number(first) === major && Number(second) >= minor);
+}
+
+/** What the canary needs of a device. */
+export interface AtsWitness {
+  readonly reply: HwInfoReply;
+  /** From config space; undefined where that was not readable. */
+  readonly atsCapability: boolean | undefined;
+  /** SR-IOV VFs are no counter-proof: newer kernels answer for the PF. */
+  readonly virtualFunction: boolean;
+}
+
+/**
+ * Does the kernel set out_capabilities bit 3 at all? Canaries come before the version number, because a kernel
+ * in a merge window or with backports calls itself older than what it can do:
+ * - a device with the bit set proves that it does;
+ * - a device that lacks the ATS capability and has the bit clear proves that it does not.
+ */
+export function kernelReportsAts(release: Answer<string>, witnesses: readonly AtsWitness[]): Answer<boolean> {
+  let counterProof: Evidence | undefined;
+  for (const { reply, atsCapability, virtualFunction } of witnesses) {
+    if (reply.kind !== 'answer') continue;
+    if ((reply.capabilities & HwCapability.pciAtsNotSupported) !== 0n)
+      return known(true, { reading: 'out_capabilities bit 3 set', source: reply.source });
+    if (atsCapability === false && !virtualFunction)
+      counterProof ??= {
+        reading: 'out_capabilities bit 3 clear on a device without the ATS capability',
+        source: reply.source,
+      };
+  }
+  if (counterProof !== undefined) return known(false, counterProof);
+
+  const newEnough = releaseAtLeast(release, 7, 1);
+  if (newEnough !== undefined && release.known)
+    return known(newEnough, {
+      reading: `Linux ${release.value} is ${newEnough ? 'not ' : ''}older than 7.1`,
+      source: '/proc/version',
+    });
+  return unknown(
+    'no device proves whether the kernel reports ATS, and its version is not known',
+    'Bind a device without the ATS capability to vfio-pci and probe again, or tell the kernel version.',
+  );
+}

@@ -1,0 +1,49 @@
+import type { Bdf } from '../bdf.js';
+import type { HwInfoReply } from './hw-info.js';
+import type { Passthrough } from './report.js';
+import type { SysfsDevice } from './sysfs-device.js';
+
+const BRIDGE_CLASS = 0x06;
+/** Drivers that do no DMA of their own and so leave a group viable (driver_managed_dma in the kernel's drivers). */
+const HARMLESS_DRIVERS: ReadonlySet<string> = new Set(['pci-stub', 'pcieport', 'pci-pf-stub']);
+
+export function isBridge(device: Pick<SysfsDevice, 'classCode'>): boolean {
+  return device.classCode !== undefined && device.classCode >>> 16 === BRIDGE_CLASS;
+}
+
+/** vfio-pci by name, a variant driver by its vfio-dev entry; without sysfs, a reply shows that the cdev was there. */
+export function isVfioBound(device: SysfsDevice, reply: HwInfoReply | undefined): boolean {
+  if (device.driver === 'vfio-pci' || device.vfioName !== undefined) return true;
+  return !device.driverKnown && reply !== undefined && reply.kind !== 'not-asked';
+}
+
+/** Why a group mate keeps a device from being passed through; undefined where it doesn't. */
+function hindrance(mate: SysfsDevice | undefined): string | undefined {
+  if (mate?.driver === undefined || isBridge(mate) || HARMLESS_DRIVERS.has(mate.driver)) return undefined;
+  return isVfioBound(mate, undefined)
+    ? undefined
+    : `${mate.bdf} of its IOMMU group is on driver ${mate.driver}`;
+}
+
+/** @param devices every device of the host, for the drivers of group mates */
+export function passthroughOf(
+  device: SysfsDevice,
+  reply: HwInfoReply | undefined,
+  devices: ReadonlyMap<Bdf, SysfsDevice>,
+): Passthrough {
+  if (!isVfioBound(device, reply)) return { ready: false, reason: notVfioReason(device) };
+  const hindrances = device.groupMates
+    .map((mate) => hindrance(devices.get(mate)))
+    .filter((reason) => reason !== undefined);
+  if (hindrances.length > 0) return { ready: false, reason: `group not viable: ${hindrances.join(', ')}` };
+  if (reply?.kind === 'failed' && reply.step === 'bind' && reply.errno === 'EPERM')
+    return { ready: false, reason: 'group not viable: the kernel refused to bind it (EPERM)' };
+  return { ready: true, driver: device.driver ?? 'a VFIO driver' };
+}
+
+function notVfioReason(device: SysfsDevice): string {
+  if (isBridge(device)) return 'a bridge is not passed through';
+  if (!device.driverKnown) return 'its driver was not recorded';
+  if (device.driver === undefined) return 'no driver; bind it to vfio-pci or its variant driver';
+  return `on driver ${device.driver}; bind it to vfio-pci or its variant driver`;
+}

@@ -1,0 +1,187 @@
+import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
+import { remedyFor, type Read } from './host-source.js';
+import type { PasidCapability } from './report.js';
+
+/** Config space registers and capability ids (include/uapi/linux/pci_regs.h, PCI Express Base 6.0 chapter 7). */
+const STATUS = 0x06;
+const STATUS_CAPABILITY_LIST = 0x10;
+const CAPABILITY_POINTER = 0x34;
+const CAPABILITY_PCI_EXPRESS = 0x10;
+const EXTENDED_START = 0x100;
+const EXTENDED_ATS = 0x0f;
+const EXTENDED_SRIOV = 0x10;
+const EXTENDED_PRI = 0x13;
+const EXTENDED_PASID = 0x1b;
+const PASID_CAPABILITY = 0x04;
+
+/** What an unprivileged opener gets (pci_read_config(), drivers/pci/pci-sysfs.c). */
+const UNPRIVILEGED_BYTES = 64;
+const CONVENTIONAL_BYTES = 256;
+const EXTENDED_BYTES = 4096;
+
+export interface PciCapabilities {
+  readonly ats: Answer<boolean>;
+  readonly pri: Answer<boolean>;
+  readonly pasid: Answer<PasidCapability | null>;
+  readonly sriov: Answer<boolean>;
+  /** Why the list is damaged, where it is. */
+  readonly damage: string | undefined;
+}
+
+/** Extended capabilities found, and why the list may not be complete. */
+interface ExtendedList {
+  readonly at: ReadonlyMap<number, number>;
+  readonly incomplete: string | undefined;
+  readonly remedy: string;
+  readonly damaged: boolean;
+}
+
+/** @param source for evidence: "config space of 0000:01:00.0" */
+export function readCapabilities(config: Read<Uint8Array>, source: string): PciCapabilities {
+  const list = config.ok
+    ? extendedList(config.value)
+    : {
+        at: new Map<number, number>(),
+        incomplete: config.because,
+        remedy: remedyFor(config, READABLE),
+        damaged: false,
+      };
+  const has = (id: number): Answer<boolean> => {
+    const offset = list.at.get(id);
+    if (offset !== undefined) return known(true, present(id, offset, source));
+    if (list.incomplete !== undefined) return unknown(list.incomplete, list.remedy);
+    return known(false, absent(id, source));
+  };
+  return {
+    ats: has(EXTENDED_ATS),
+    pri: has(EXTENDED_PRI),
+    sriov: has(EXTENDED_SRIOV),
+    pasid: pasidOf(config, list, source),
+    damage: list.damaged ? list.incomplete : undefined,
+  };
+}
+
+const READABLE =
+  'Let the reader open config space with CAP_SYS_ADMIN in the initial user namespace, as root on the host has it.';
+const RESCAN = 'Look at the device with lspci -xxxx; a reset or a rescan of the bus may help.';
+
+function present(id: number, offset: number, source: string): Evidence {
+  return { reading: `extended capability ${hex(id, 4)} at ${hex(offset, 3)}`, source };
+}
+
+function absent(id: number, source: string): Evidence {
+  return { reading: `no extended capability ${hex(id, 4)}`, source };
+}
+
+function hex(value: number, width: number): string {
+  return `0x${value.toString(16).padStart(width, '0')}`;
+}
+
+function pasidOf(
+  config: Read<Uint8Array>,
+  list: ExtendedList,
+  source: string,
+): Answer<PasidCapability | null> {
+  const offset = list.at.get(EXTENDED_PASID);
+  if (offset === undefined || !config.ok)
+    return list.incomplete === undefined
+      ? known(null, absent(EXTENDED_PASID, source))
+      : unknown(list.incomplete, list.remedy);
+  const register = u16(config.value, offset + PASID_CAPABILITY);
+  if (register === undefined)
+    return unknown(`config space ends inside the PASID capability at ${hex(offset, 3)}`, READABLE);
+  const capability = {
+    exec: (register & 0x2) !== 0,
+    priv: (register & 0x4) !== 0,
+    maxWidth: (register >> 8) & 0x1f,
+  };
+  return known(capability, {
+    reading: `PASID capability at ${hex(offset, 3)}: ${capability.maxWidth} bits`,
+    source,
+  });
+}
+
+function extendedList(bytes: Uint8Array): ExtendedList {
+  const nothing = (incomplete: string | undefined, remedy = READABLE, damaged = false): ExtendedList => ({
+    at: new Map(),
+    incomplete,
+    remedy,
+    damaged,
+  });
+  if (bytes.length < CONVENTIONAL_BYTES)
+    return nothing(
+      bytes.length === UNPRIVILEGED_BYTES
+        ? 'only the first 64 bytes of config space were readable, which is what a reader without CAP_SYS_ADMIN gets'
+        : `only ${bytes.length} bytes of config space were readable`,
+    );
+  if (bytes.subarray(0, UNPRIVILEGED_BYTES).every((byte) => byte === 0xff))
+    return nothing('config space reads as all ones: the device does not answer', RESCAN, true);
+  if (bytes.length > CONVENTIONAL_BYTES) return walkExtended(bytes);
+
+  const express = hasPciExpress(bytes);
+  if (express === 'no') return nothing(undefined);
+  return express === 'yes'
+    ? nothing('only 256 bytes of config space were readable of a PCI Express function that has 4096')
+    : nothing('the capability list is damaged', RESCAN, true);
+}
+
+/** A function without the PCI Express capability has no extended config space, hence none of its capabilities. */
+function hasPciExpress(bytes: Uint8Array): 'yes' | 'no' | 'damaged' {
+  if (((bytes[STATUS] ?? 0) & STATUS_CAPABILITY_LIST) === 0) return 'no';
+  const seen = new Set<number>();
+  for (
+    let offset = (bytes[CAPABILITY_POINTER] ?? 0) & 0xfc;
+    offset !== 0;
+    offset = (bytes[offset + 1] ?? 0) & 0xfc
+  ) {
+    if (offset < UNPRIVILEGED_BYTES || seen.has(offset)) return 'damaged';
+    if (bytes[offset] === CAPABILITY_PCI_EXPRESS) return 'yes';
+    seen.add(offset);
+  }
+  return 'no';
+}
+
+/** Walks the list at 0x100. What stands before a damaged place is still known; what may stand behind it is not. */
+function walkExtended(bytes: Uint8Array): ExtendedList {
+  const at = new Map<number, number>();
+  const seen = new Set<number>();
+  const stopped = (incomplete: string): ExtendedList => ({ at, incomplete, remedy: RESCAN, damaged: true });
+  for (let offset = EXTENDED_START; ;) {
+    const header = u32(bytes, offset);
+    if (header === undefined && bytes.length < EXTENDED_BYTES) return { at, ...cutShort(bytes.length) };
+    if (header === undefined)
+      return stopped(`the extended capability list points outside of config space, to ${hex(offset, 3)}`);
+    if (header === 0xffffffff)
+      return stopped(`the extended capability at ${hex(offset, 3)} reads as all ones`);
+    if (header === 0) return { at, incomplete: undefined, remedy: READABLE, damaged: false };
+    seen.add(offset);
+    const id = header & 0xffff;
+    if (!at.has(id)) at.set(id, offset);
+    const next = (header >>> 20) & 0xffc;
+    if (next === 0) return { at, incomplete: undefined, remedy: READABLE, damaged: false };
+    if (next < EXTENDED_START)
+      return stopped(`the extended capability at ${hex(offset, 3)} points below 0x100, to ${hex(next, 3)}`);
+    if (seen.has(next)) return stopped(`the extended capability list loops at ${hex(next, 3)}`);
+    offset = next;
+  }
+}
+
+function cutShort(length: number): Omit<ExtendedList, 'at'> {
+  return {
+    incomplete: `only ${length} of ${EXTENDED_BYTES} bytes of config space were readable`,
+    remedy: READABLE,
+    damaged: false,
+  };
+}
+
+function u16(bytes: Uint8Array, offset: number): number | undefined {
+  const low = bytes[offset];
+  const high = bytes[offset + 1];
+  return low === undefined || high === undefined ? undefined : low | (high << 8);
+}
+
+function u32(bytes: Uint8Array, offset: number): number | undefined {
+  const low = u16(bytes, offset);
+  const high = u16(bytes, offset + 2);
+  return low === undefined || high === undefined ? undefined : (low | (high << 16)) >>> 0;
+}

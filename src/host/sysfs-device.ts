@@ -1,0 +1,176 @@
+import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
+import { known, unknown, type Answer } from '../smmu/answer.js';
+import { remedyFor, type HostSource, type Read } from './host-source.js';
+import type { Finding } from './report.js';
+
+export const PCI_DEVICES = '/sys/bus/pci/devices';
+const IOMMU_CLASS = '/sys/class/iommu';
+
+/** What sysfs says of a PCI function. */
+export interface SysfsDevice {
+  readonly bdf: Bdf;
+  readonly vendor: number | undefined;
+  readonly device: number | undefined;
+  readonly classCode: number | undefined;
+  /** undefined: no driver, or not told (`driverKnown`). */
+  readonly driver: string | undefined;
+  readonly driverKnown: boolean;
+  readonly smmu: Answer<string>;
+  readonly iommuGroup: Answer<number>;
+  readonly groupMates: readonly Bdf[];
+  readonly numaNode: Answer<number | null>;
+  /** Names in vfio-dev; at most one on a PCI function. */
+  readonly vfioName: string | undefined;
+  readonly cdev: Answer<string>;
+  /** The PF's address on a VF. */
+  readonly physicalFunction: Bdf | undefined;
+  readonly findings: readonly Finding[];
+}
+
+export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
+  const at = `${PCI_DEVICES}/${bdf}`;
+  const findings: Finding[] = [];
+  const damaged = (path: string, what: string) =>
+    findings.push({
+      code: 'SYSFS_DAMAGED',
+      subject: bdf,
+      message: `${path} ${what}`,
+      remedy: 'Record the host again, or look at the file on the host.',
+    });
+  const hexFile = (name: string): number | undefined => {
+    const read = source.readText(`${at}/${name}`);
+    if (!read.ok) return undefined;
+    const text = read.value.trim();
+    if (/^0x[0-9a-f]{1,8}$/i.test(text)) return Number(text);
+    damaged(`${at}/${name}`, `holds ${JSON.stringify(text.slice(0, 40))}, not a hex number`);
+    return undefined;
+  };
+
+  const driver = source.readLink(`${at}/driver`);
+  const group = iommuGroup(source, at);
+  const vfioName = vfioNameOf(source, at);
+  return {
+    bdf,
+    vendor: hexFile('vendor'),
+    device: hexFile('device'),
+    classCode: hexFile('class'),
+    driver: driver.ok ? lastName(driver.value) : undefined,
+    driverKnown: driver.ok || driver.errno === 'ENOENT',
+    smmu: smmuName(source, at, bdf),
+    iommuGroup: group,
+    groupMates: group.known ? groupMates(source, group.value, bdf) : [],
+    numaNode: numaNode(source, at, damaged),
+    vfioName: vfioName.ok ? vfioName.value : undefined,
+    cdev: cdevOf(source, vfioName),
+    physicalFunction: physicalFunction(source, at),
+    findings,
+  };
+}
+
+function lastName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/** The device's own `iommu` link; on a kernel without it, the list of devices that the SMMU has. */
+function smmuName(source: HostSource, at: string, bdf: Bdf): Answer<string> {
+  const link = source.readLink(`${at}/iommu`);
+  if (link.ok) {
+    const name = lastName(link.value);
+    const evidence = { reading: name, source: `${at}/iommu` };
+    return name.startsWith('smmu3.')
+      ? known(name, evidence)
+      : unknown(
+          `the IOMMU in front of it, ${name}, is no SMMUv3`,
+          'An accelerated arm-smmuv3 needs a host with an Arm SMMUv3.',
+          evidence,
+        );
+  }
+  const classes = source.list(IOMMU_CLASS);
+  for (const name of classes.ok ? classes.value : []) {
+    const path = `${IOMMU_CLASS}/${name}/devices/${bdf}`;
+    if (name.startsWith('smmu3.') && source.readLink(path).ok)
+      return known(name, { reading: bdf, source: path });
+  }
+  return link.errno === 'ENOENT'
+    ? unknown(
+        'the kernel shows no IOMMU in front of it',
+        'Bind a driver to it, after which older kernels show it; where that changes nothing it is not behind an SMMU.',
+        { reading: 'does not exist', source: `${at}/iommu` },
+      )
+    : unknown(link.because, remedyFor(link, 'Look at the link on the host.'));
+}
+
+function iommuGroup(source: HostSource, at: string): Answer<number> {
+  const link = source.readLink(`${at}/iommu_group`);
+  if (!link.ok)
+    return unknown(
+      link.errno === 'ENOENT' ? 'it has no IOMMU group' : link.because,
+      remedyFor(link, 'Bind a driver to it: older kernels group a device only then.'),
+    );
+  const name = lastName(link.value);
+  return /^\d+$/.test(name)
+    ? known(Number(name), { reading: name, source: `${at}/iommu_group` })
+    : unknown(`its iommu_group link leads to ${JSON.stringify(name)}, which is no number`, 'Record again.');
+}
+
+function groupMates(source: HostSource, group: number, self: Bdf): Bdf[] {
+  const members = source.list(`/sys/kernel/iommu_groups/${group}/devices`);
+  if (!members.ok) return [];
+  return members.value
+    .map((name) => parseBdf(name))
+    .filter((bdf) => bdf !== undefined && bdf !== self)
+    .filter((bdf) => bdf !== undefined)
+    .sort(compareBdf);
+}
+
+/** -1 is the kernel saying "no node"; no file at all is a kernel without CONFIG_NUMA. */
+function numaNode(
+  source: HostSource,
+  at: string,
+  damaged: (path: string, what: string) => void,
+): Answer<number | null> {
+  const path = `${at}/numa_node`;
+  const read = source.readText(path);
+  if (!read.ok)
+    return unknown(
+      read.errno === 'ENOENT' ? 'there is no numa_node, as with CONFIG_NUMA=n' : read.because,
+      remedyFor(read, 'Use a kernel with CONFIG_NUMA where the host has several nodes.'),
+      { reading: read.errno === 'ENOENT' ? 'does not exist' : read.because, source: path },
+    );
+  const text = read.value.trim();
+  const evidence = { reading: text, source: path };
+  if (text === '-1') return known(null, evidence);
+  if (/^\d{1,6}$/.test(text)) return known(Number(text), evidence);
+  damaged(path, `holds ${JSON.stringify(text.slice(0, 40))}, not a node`);
+  return unknown(`${path} holds no node number`, 'Record the host again.');
+}
+
+function vfioNameOf(source: HostSource, at: string): Read<string | undefined> {
+  const names = source.list(`${at}/vfio-dev`);
+  if (!names.ok) return names;
+  return { ok: true, value: names.value.find((name) => /^vfio\d+$/.test(name)) };
+}
+
+/** The sysfs directory comes without the node where the kernel lacks VFIO_DEVICE_CDEV (Debian 6.12): test the node. */
+function cdevOf(source: HostSource, vfioName: Read<string | undefined>): Answer<string> {
+  if (!vfioName.ok || vfioName.value === undefined)
+    return unknown(
+      vfioName.ok || vfioName.errno === 'ENOENT' ? 'no VFIO driver has it' : vfioName.because,
+      remedyFor(vfioName, 'Bind it to vfio-pci or its variant driver.'),
+    );
+  const path = `/dev/vfio/devices/${vfioName.value}`;
+  const node = source.exists(path);
+  if (node.ok && node.value) return known(path, { reading: 'exists', source: path });
+  return unknown(
+    node.ok ? `${path} does not exist although sysfs has ${vfioName.value}` : node.because,
+    remedyFor(
+      node,
+      'Use a kernel with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV, and let /dev/vfio into the container.',
+    ),
+  );
+}
+
+function physicalFunction(source: HostSource, at: string): Bdf | undefined {
+  const link = source.readLink(`${at}/physfn`);
+  return link.ok ? parseBdf(lastName(link.value)) : undefined;
+}
