@@ -1,14 +1,18 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError } from 'commander';
 
 import { ExitStatus, VsmmuError } from '../errors.js';
+import { declareClusterCommands } from './declare-cluster.js';
+import { declareDomainCommands } from './declare-domain.js';
+import { declareHostCommands } from './declare-host.js';
+import { declareVersion } from './declare-version.js';
+import type { Finish } from './declaration.js';
 import type { CliIo } from './io.js';
-import { OUTPUT_FORMATS, type OutputFormat } from './output.js';
 import { renderError } from './render-error.js';
 import { version } from './version.js';
 
 /**
  * Runs one command line. Each command's code is imported only when it is called: `vsmmu version` must not
- * pay for gRPC, nor a hook in a VM's pod for the XML of the command line.
+ * pay for gRPC, nor a hook in a VM's pod for the tables of the command line.
  */
 export async function runProgram(args: readonly string[], io: CliIo): Promise<ExitStatus> {
   let status: ExitStatus = ExitStatus.ok;
@@ -25,9 +29,8 @@ export async function runProgram(args: readonly string[], io: CliIo): Promise<Ex
   }
 }
 
-type Finish = (status: ExitStatus) => void;
-
-function createProgram(io: CliIo, finish: Finish): Command {
+/** The whole command tree; the reference pages and completions are made from it too. */
+export function createProgram(io: CliIo, finish: Finish): Command {
   const program = new Command('vsmmu')
     .description('Tells virtual SMMUv3s what the physical ones can do.')
     .version(version, '-V, --version')
@@ -42,73 +45,7 @@ function createProgram(io: CliIo, finish: Finish): Command {
     .showHelpAfterError('(vsmmu --help lists the commands)')
     .addHelpText('after', '\nExit status: 0 ok, 1 findings, 2 usage, 3 unreachable or failed.');
 
-  addVersion(program, io);
-  addResolve(program, io, finish);
-  addBaseline(program, io, finish);
+  for (const declare of [declareHostCommands, declareDomainCommands, declareClusterCommands, declareVersion])
+    declare(program, io, finish);
   return program;
-}
-
-const hostOption = () =>
-  new Option('--host <dir>', 'a recording of a host (docs/recording-format.md) instead of this machine');
-
-const outputOption = (...more: readonly string[]) =>
-  new Option('-o, --output <format>', 'output format').choices([...OUTPUT_FORMATS, ...more]).default('table');
-
-function addVersion(program: Command, io: CliIo): void {
-  program
-    .command('version')
-    .description('Print the version.')
-    .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
-    .action((options: { output: 'text' | 'json' }) => {
-      const json = () => JSON.stringify({ version, node: process.version });
-      io.stdout.write(`${options.output === 'json' ? json() : version}\n`);
-    });
-}
-
-interface ResolveOptions {
-  readonly batch: boolean;
-  readonly host?: string;
-  readonly node?: string;
-  readonly output: 'table' | 'json' | 'yaml' | 'annotation';
-}
-
-function addResolve(program: Command, io: CliIo, finish: Finish): void {
-  program
-    .command('resolve')
-    .description("Resolve what a vSMMU gets: from a host, or from JSON Lines (--batch, FILE or '-').")
-    .argument('[file]', 'with --batch: the JSON Lines', '-')
-    .option('--batch', 'read JSON Lines, write one JSON line each', false)
-    .addOption(hostOption())
-    .option('--node <name>', "with -o annotation: the node's name")
-    .addOption(outputOption('annotation'))
-    .addHelpText(
-      'after',
-      '\nExamples:\n  vsmmu resolve\n  vsmmu resolve --host ./node1 -o annotation\n  vsmmu resolve --batch requests.jsonl',
-    )
-    .action(async (file: string, options: ResolveOptions) => {
-      if (options.batch) {
-        const { runResolveBatch } = await import('./commands/resolve-batch.js');
-        finish(await runResolveBatch(file, io));
-      } else {
-        const { runResolveHost } = await import('./commands/resolve-host.js');
-        finish(await runResolveHost(options, io));
-      }
-    });
-}
-
-function addBaseline(program: Command, io: CliIo, finish: Finish): void {
-  program
-    .command('baseline')
-    .description('What every host of a set can honour, who limits it, and who cannot take part.')
-    .addOption(hostOption().argParser(collect).default([], 'none'))
-    .addOption(outputOption())
-    .addHelpText('after', '\nExample:\n  vsmmu baseline --host ./node1 --host ./node2 -o json')
-    .action(async ({ host, output }: { host: readonly string[]; output: OutputFormat }) => {
-      const { runBaseline } = await import('./commands/baseline.js');
-      finish(await runBaseline({ hosts: host, output }, io));
-    });
-}
-
-function collect(value: string, previous: readonly string[]): readonly string[] {
-  return [...previous, value];
 }

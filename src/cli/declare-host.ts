@@ -1,0 +1,77 @@
+import { type Declare, hostOption, outputOption } from './declaration.js';
+import type { OutputFormat } from './output.js';
+
+/** Commands about what a host can do. */
+export const declareHostCommands: Declare = (program, io, finish) => {
+  declareProbe(program, io, finish);
+  declareResolve(program, io, finish);
+  declareBaseline(program, io, finish);
+};
+
+interface ProbeOptions {
+  readonly host?: string;
+  readonly all: boolean;
+  readonly output: OutputFormat;
+}
+
+const declareProbe: Declare = (program, io, finish) => {
+  program
+    .command('probe')
+    .description("What a host's SMMUs and passthrough devices can do, each with its evidence.")
+    .addOption(hostOption())
+    .option('--all', 'also devices that no VFIO driver has, with the reason', false)
+    .addOption(outputOption())
+    .addHelpText(
+      'after',
+      '\nIdle devices are bound to ask the kernel about them, which resets them; a device in use is never touched.\n\nExamples:\n  vsmmu probe\n  vsmmu probe --host ./node1 --all -o json',
+    )
+    .action(async (options: ProbeOptions) => {
+      const { runProbe } = await import('./commands/probe.js');
+      finish(await runProbe(options, io));
+    });
+};
+
+interface ResolveOptions {
+  readonly batch: boolean;
+  readonly host?: string;
+  readonly node?: string;
+  readonly output: OutputFormat | 'annotation';
+}
+
+const declareResolve: Declare = (program, io, finish) => {
+  program
+    .command('resolve')
+    .description("Resolve what a vSMMU gets: from a host, or from JSON Lines (--batch, FILE or '-').")
+    .argument('[file]', 'with --batch: the JSON Lines', '-')
+    .option('--batch', 'read JSON Lines, write one JSON line each', false)
+    .addOption(hostOption())
+    .option('--node <name>', "with -o annotation: the node's name")
+    .addOption(outputOption('annotation'))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vsmmu resolve\n  vsmmu resolve --host ./node1 -o annotation\n  vsmmu resolve --batch requests.jsonl',
+    )
+    .action(async (file: string, options: ResolveOptions) => {
+      if (options.batch) {
+        const { runResolveBatch } = await import('./commands/resolve-batch.js');
+        finish(await runResolveBatch(file, io));
+      } else {
+        const { runResolveHost } = await import('./commands/resolve-host.js');
+        finish(await runResolveHost(options, io));
+      }
+    });
+};
+
+const declareBaseline: Declare = (program, io, finish) => {
+  const collect = (value: string, previous: readonly string[]): readonly string[] => [...previous, value];
+  program
+    .command('baseline')
+    .description('What every host of a set can honour, who limits it, and who cannot take part.')
+    .addOption(hostOption().argParser(collect).default([], 'none'))
+    .addOption(outputOption())
+    .addHelpText('after', '\nExample:\n  vsmmu baseline --host ./node1 --host ./node2 -o json')
+    .action(async ({ host, output }: { host: readonly string[]; output: OutputFormat }) => {
+      const { runBaseline } = await import('./commands/baseline.js');
+      finish(await runBaseline({ hosts: host, output }, io));
+    });
+};
