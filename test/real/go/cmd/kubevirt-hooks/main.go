@@ -1,8 +1,100 @@
+// Command kubevirt-hooks is virt-launcher's side of KubeVirt's hook sidecars: KubeVirt's own hook manager collects
+// the sockets and calls them, and its own DomainSpec reads what comes back.
 package main
 
 import (
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"time"
+
+	v1 "kubevirt.io/api/core/v1"
+	"kubevirt.io/client-go/log"
 	"kubevirt.io/kubevirt/pkg/hooks"
-	_ "kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/api"
+	"kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/api"
+
+	"vsmmu.io/test/real/internal/jsonlines"
 )
 
-func main() { _ = hooks.GetManager() }
+func main() {
+	dir := flag.String("dir", hooks.HookSocketsSharedDirectory, "where virt-launcher sees the sidecars' folders")
+	flag.Parse()
+	// The manager logs to stderr through this.
+	log.InitializeLogging("virt-launcher")
+
+	manager := hooks.GetManager()
+	useDirectory(manager, *dir)
+	operations := map[string]jsonlines.Operation{
+		"collect":  jsonlines.Op(func(_ context.Context, p collectParams) (any, error) { return collect(manager, p) }),
+		"define":   jsonlines.Op(func(_ context.Context, p defineParams) (any, error) { return define(manager, p) }),
+		"shutdown": jsonlines.Op(func(context.Context, struct{}) (any, error) { return true, manager.Shutdown() }),
+		"sidecars": jsonlines.Op(func(_ context.Context, vmi v1.VirtualMachineInstance) (any, error) {
+			return hooks.UnmarshalHookSidecarList(&vmi)
+		}),
+	}
+	if err := jsonlines.Serve(context.Background(), os.Stdin, jsonlines.NewWriter(os.Stdout), operations); err != nil {
+		fmt.Fprintln(os.Stderr, "kubevirt-hooks:", err)
+		os.Exit(1)
+	}
+}
+
+// useDirectory points the manager at another folder; KubeVirt makes it a constant, and only its unit tests may choose.
+func useDirectory(manager hooks.Manager, dir string) {
+	field := reflect.ValueOf(manager).Elem().FieldByName("hookSocketSharedDirectory")
+	reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem().SetString(dir)
+}
+
+type collectParams struct {
+	Sidecars       uint `json:"sidecars"`
+	TimeoutSeconds int  `json:"timeoutSeconds"`
+}
+
+func collect(manager hooks.Manager, params collectParams) (any, error) {
+	start := time.Now()
+	err := manager.Collect(params.Sidecars, time.Duration(params.TimeoutSeconds)*time.Second)
+	return map[string]any{"milliseconds": time.Since(start).Milliseconds()}, err
+}
+
+type defineParams struct {
+	Domain string                    `json:"domain"`
+	VMI    v1.VirtualMachineInstance `json:"vmi"`
+}
+
+// define does what virt-launcher does when it defines a domain: the sidecars get its DomainSpec as XML, and the XML
+// that they return goes to libvirt as it is and, lossily, into the DomainSpec that the next define starts from.
+func define(manager hooks.Manager, params defineParams) (any, error) {
+	var spec api.DomainSpec
+	if err := xml.Unmarshal([]byte(params.Domain), &spec); err != nil {
+		return nil, fmt.Errorf("the test's own domain: %w", err)
+	}
+	sent, err := xml.MarshalIndent(spec, "", "\t")
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	defined, err := manager.OnDefineDomain(&spec, &params.VMI)
+	if err != nil {
+		return nil, err
+	}
+	took := time.Since(start)
+	var readBack api.DomainSpec
+	if err := xml.Unmarshal([]byte(defined), &readBack); err != nil {
+		return nil, fmt.Errorf("KubeVirt can't read what the sidecar returned: %w", err)
+	}
+	next, err := xml.MarshalIndent(readBack, "", "\t")
+	if err != nil {
+		return nil, err
+	}
+	asJSON, err := json.Marshal(readBack)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"sent": string(sent), "defined": defined, "readBack": string(next), "spec": json.RawMessage(asJSON),
+		"microseconds": took.Microseconds(),
+	}, nil
+}
