@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -43,7 +43,9 @@ test('colours', () => {
 const line = fc.constantFrom('a\n', 'b\n', 'c\n', '\n');
 const document = fc.array(line, { maxLength: 12 }).map((lines) => lines.join(''));
 
-test('patch(1) makes the one text of the other', () => {
+const withPatch = existsSync('/usr/bin/patch') ? test : test.skip;
+
+withPatch('patch(1) makes the one text of the other (needs patch)', () => {
   const folder = mkdtempSync(join(tmpdir(), 'vsmmu-diff-'));
   const original = join(folder, 'original');
   fc.assert(
