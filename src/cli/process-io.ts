@@ -1,0 +1,32 @@
+import type { CliIo } from './io.js';
+
+/**
+ * Only a command that takes the signal handles SIGINT and SIGTERM; all others keep Node's default and end at once.
+ */
+function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  return stop.signal;
+}
+
+/** The process itself. */
+export function processIo(): CliIo {
+  const { stdin, stdout, stderr, env } = process;
+  // A reader that goes away early (`vsmmu probe | head`) is not our failure.
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(0);
+    throw error;
+  });
+  const color = stdout.isTTY && env['NO_COLOR'] === undefined && env['TERM'] !== 'dumb';
+  let signal: AbortSignal | undefined;
+  return {
+    stdin,
+    stdout,
+    stderr,
+    env,
+    color,
+    get signal() {
+      return (signal ??= stopSignal());
+    },
+  };
+}
