@@ -25,17 +25,24 @@ export async function findHolders(root: string, nodes: readonly string[]): Promi
     processes += 1;
     const fds = join(proc, pid, 'fd');
     try {
-      for (const fd of await readdir(fds)) {
-        const target = await linkTarget(join(fds, fd));
-        const node = nodes.find((name) => target.endsWith(name));
-        if (node !== undefined) holders.push(`pid ${pid} holds ${node}`);
-      }
+      for (const node of await openNodes(fds, nodes)) holders.push(`pid ${pid} holds ${node}`);
     } catch (error) {
       // A process that ended meanwhile holds nothing any more.
       if (errnoOf(error) !== 'ENOENT' && errnoOf(error) !== 'ESRCH') unreadable += 1;
     }
   }
   return { holders, processes, unreadable };
+}
+
+/** Those of the nodes that a process has open. */
+async function openNodes(fds: string, nodes: readonly string[]): Promise<string[]> {
+  const held: string[] = [];
+  for (const fd of await readdir(fds)) {
+    const target = await linkTarget(join(fds, fd));
+    const node = nodes.find((name) => target.endsWith(name));
+    if (node !== undefined) held.push(node);
+  }
+  return held;
 }
 
 async function namesIn(path: string): Promise<readonly string[]> {

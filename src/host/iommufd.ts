@@ -49,7 +49,7 @@ async function bindLibC(): Promise<LibC> {
         });
       }),
     tryLock: (fd) => (flock(fd, LOCK_EX_NB) === 0 ? 0 : koffi.errno()),
-    address: (bytes) => BigInt(koffi.address(bytes)),
+    address: (bytes) => koffi.address(bytes),
   };
 }
 

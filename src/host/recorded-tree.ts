@@ -50,7 +50,9 @@ export class RecordedTree {
         return failed('EISDIR', `${path} is a directory`);
       case 'write-only':
         return failed('EACCES', `${path} can only be written`);
-      default:
+      case 'binary':
+      case 'device':
+      case 'link':
         return failed(NOT_RECORDED, `${path} was recorded without its content`);
     }
   }

@@ -61,32 +61,43 @@ function file(path: string, json: string): ReturnType<Parse> {
 export function parseSysfsRecording(text: string): SysfsRecording {
   const entries: (readonly [string, RecordedEntry])[] = [];
   const damaged: { line: number; reason: string }[] = [];
-  let version: string | undefined;
-  let commandLine: string | undefined;
-  let hasDeviceNodes = false;
+  const comments: string[] = [];
 
   const lines = text.split('\n');
-  if (lines.at(-1) === '') lines.pop();
-  else if (lines.length > 0) damaged.push({ line: lines.length, reason: 'the file ends inside this line' });
-  if (damaged.length > 0) lines.pop();
-
+  const unfinished = lines.pop();
   for (const [index, line] of lines.entries()) {
     if (line === '') continue;
     if (line.startsWith('#')) {
-      if (line.startsWith(VERSION)) version ??= line.slice(2);
-      else if (line.startsWith(COMMAND_LINE)) commandLine ??= line.slice(COMMAND_LINE.length).trim();
-      // Older recordings note a failed listing of /dev/vfio/devices, which is knowledge too.
-      else if (line.includes('/dev/vfio/devices')) hasDeviceNodes = true;
+      comments.push(line);
       continue;
     }
-    const space = line.indexOf(' ');
-    const parse = LINES[line.slice(0, Math.max(space, 0))];
-    const parsed = parse?.(line.slice(space + 1)) ?? 'the line is of no known kind (D, L, F, W, B, DEV, #)';
+    const parsed = parseLine(line);
     if (typeof parsed === 'string') damaged.push({ line: index + 1, reason: parsed });
-    else {
-      entries.push(parsed);
-      if (parsed[1].kind === 'device') hasDeviceNodes = true;
-    }
+    else entries.push(parsed);
   }
-  return { entries, version, commandLine, hasDeviceNodes, damaged };
+  if (unfinished !== '') damaged.push({ line: lines.length + 1, reason: 'the file ends inside this line' });
+  return { entries, damaged, ...parseComments(comments, entries) };
+}
+
+function parseLine(line: string): ReturnType<Parse> {
+  const space = line.indexOf(' ');
+  const parse = LINES[line.slice(0, Math.max(space, 0))];
+  return parse?.(line.slice(space + 1)) ?? 'the line is of no known kind (D, L, F, W, B, DEV, #)';
+}
+
+function parseComments(
+  comments: readonly string[],
+  entries: SysfsRecording['entries'],
+): Pick<SysfsRecording, 'version' | 'commandLine' | 'hasDeviceNodes'> {
+  return {
+    version: comments.find((line) => line.startsWith(VERSION))?.slice(2),
+    commandLine: comments
+      .find((line) => line.startsWith(COMMAND_LINE))
+      ?.slice(COMMAND_LINE.length)
+      .trim(),
+    // A noted failure to list /dev/vfio/devices is knowledge of device nodes too.
+    hasDeviceNodes:
+      entries.some(([, { kind }]) => kind === 'device') ||
+      comments.some((line) => line.includes('/dev/vfio/devices')),
+  };
 }

@@ -1,0 +1,278 @@
+import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { VsmmuError } from '../errors.js';
+import { valueOf } from '../smmu/answer.js';
+import { probeHost } from './probe.js';
+import { openRecording } from './recording.js';
+import type { HostReport } from './report.js';
+
+const DIRS: string[] = [];
+let dir = '';
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'vsmmu-recording-'));
+  DIRS.push(dir);
+});
+afterAll(() => {
+  for (const name of DIRS) rmSync(name, { recursive: true, force: true });
+});
+
+const DEVICE = '/sys/devices/pci0000:00/0000:00:03.0';
+const SYSFS = [
+  '# Linux version 7.1.2-test (x@y) #1 SMP',
+  '# cmdline quiet',
+  'L /sys/bus/pci/devices/0000:00:03.0 -> ../../../devices/pci0000:00/0000:00:03.0',
+  `D ${DEVICE}`,
+  `F ${DEVICE}/vendor mode=444 = "0x10de\\n"`,
+  `F ${DEVICE}/device mode=444 = "0x2941\\n"`,
+  `F ${DEVICE}/class mode=444 = "0x030200\\n"`,
+  `F ${DEVICE}/numa_node mode=644 = "1\\n"`,
+  `L ${DEVICE}/driver -> ../../../bus/pci/drivers/nvgrace-gpu-vfio-pci`,
+  `L ${DEVICE}/iommu -> ../../platform/arm-smmu-v3.4.auto/iommu/smmu3.0x0000000011000000`,
+  `L ${DEVICE}/iommu_group -> ../../../kernel/iommu_groups/7`,
+  `D ${DEVICE}/vfio-dev/vfio9`,
+  'DEV /dev/vfio/devices/vfio9 123',
+  'DEV /dev/iommu',
+];
+const WORDS = [0x0d4c169b, 0x02730510, 0, 0x1404, 0, 0x75];
+
+function hwInfoItem(overrides: Record<string, unknown> = {}): Record<string, unknown> {
+  const struct = Buffer.alloc(40);
+  struct.writeUInt32LE(40, 0);
+  struct.writeUInt32LE(40, 12);
+  struct.writeUInt32LE(2, 24);
+  struct[28] = 18;
+  const data = Buffer.alloc(40);
+  WORDS.forEach((word, n) => data.writeUInt32LE(word, 8 + 4 * n));
+  return {
+    bdf: '0000:00:03.0',
+    size: 40,
+    flags: 0,
+    in_type: 0,
+    in_len: 40,
+    rc: 0,
+    errno: 0,
+    struct_hex: struct.toString('hex'),
+    data_hex: data.toString('hex'),
+    ...overrides,
+  };
+}
+
+function put(files: { sysfs?: readonly string[]; pciConfig?: string; hwInfo?: unknown }): void {
+  if (files.sysfs !== undefined)
+    writeFileSync(join(dir, 'sysfs.txt'), files.sysfs.map((l) => `${l}\n`).join(''));
+  if (files.pciConfig !== undefined) writeFileSync(join(dir, 'pci-config.txt'), files.pciConfig);
+  if (files.hwInfo !== undefined)
+    writeFileSync(
+      join(dir, 'iommu-hw-info.json'),
+      typeof files.hwInfo === 'string' ? files.hwInfo : JSON.stringify(files.hwInfo),
+    );
+}
+
+const probe = async (): Promise<HostReport> => probeHost(await openRecording(dir));
+
+async function failure(): Promise<VsmmuError> {
+  const error: unknown = await openRecording(dir).then(
+    () => undefined,
+    (thrown: unknown) => thrown,
+  );
+  if (!(error instanceof VsmmuError)) throw new Error('expected a VsmmuError', { cause: error });
+  return error;
+}
+
+describe('a recording', () => {
+  test('of a variant driver is a VFIO device like any other', async () => {
+    put({ sysfs: SYSFS, hwInfo: [hwInfoItem()] });
+    const { devices, smmus, kernel, findings } = await probe();
+    expect(findings).toEqual([]);
+    expect(devices).toHaveLength(1);
+    const [gpu] = devices;
+    expect(gpu?.passthrough).toEqual({ ready: true, driver: 'nvgrace-gpu-vfio-pci' });
+    expect([gpu?.vendor, gpu?.device, gpu?.classCode]).toEqual([0x10de, 0x2941, 0x030200]);
+    expect(gpu?.numaNode).toMatchObject({ known: true, value: 1 });
+    expect(gpu?.cdev).toMatchObject({ value: '/dev/vfio/devices/vfio9' });
+    expect(gpu?.effectiveAts).toMatchObject({ known: true, value: true });
+    expect(gpu?.effectivePasidBits).toMatchObject({ known: true, value: 18 });
+    expect(smmus[0]?.name).toBe('smmu3.0x0000000011000000');
+    expect(kernel.reportsAts).toMatchObject({ value: true, evidence: [{ source: '/proc/version' }] });
+  });
+
+  test('of a kernel before 7.1 makes a clear bit 3 unknown, a set one a no', async () => {
+    const old = ['# Linux version 6.14.0 (x@y)', ...SYSFS.slice(1)];
+    put({ sysfs: old, hwInfo: [hwInfoItem()] });
+    const [device] = (await probe()).devices;
+    expect(device?.effectiveAts).toMatchObject({ known: false });
+    expect(device?.kernelAts).toMatchObject({ because: expect.stringContaining('kernel 6.14.0 cannot say') });
+  });
+
+  test('a folder without one is told', async () => {
+    expect(await failure()).toMatchObject({ code: 'RECORDING_UNREADABLE', place: dir, exitStatus: 3 });
+  });
+
+  test('JSON that is cut short is told with its line', async () => {
+    put({ hwInfo: '[\n {"bdf": "0000:00:03.0",\n  "size": 4' });
+    const error = await failure();
+    expect(error.code).toBe('RECORDING_MALFORMED');
+    expect(error.place).toMatch(/iommu-hw-info\.json:3:\d+$/);
+    expect(error.remedy).toContain('Record the host again');
+  });
+
+  test('JSON that is no array is told', async () => {
+    put({ hwInfo: { bdf: 'x' } });
+    expect((await failure()).code).toBe('RECORDING_MALFORMED');
+  });
+
+  test.each([
+    ['a data_hex cut short', { data_hex: '0000000000' }, 'data_hex holds 5 bytes of hex, expected 40'],
+    ['a struct_hex cut short', { struct_hex: '2800' }, 'struct_hex holds 2 bytes of hex, expected 40'],
+    ['no struct_hex', { struct_hex: undefined }, 'struct_hex holds 0 bytes'],
+  ])('%s gives no registers', async (_name, overrides, message) => {
+    put({ sysfs: SYSFS, hwInfo: [hwInfoItem(overrides)] });
+    const { smmus, findings } = await probe();
+    expect(smmus[0]?.registers.known).toBe(false);
+    expect(findings.map(({ code }) => code)).toContain('RECORDING_DAMAGED');
+    expect(findings[0]?.message).toContain(message);
+  });
+
+  test('an answer of fewer bytes than the registers is a finding of its own', async () => {
+    const struct = Buffer.from(String(hwInfoItem()['struct_hex']), 'hex');
+    struct.writeUInt32LE(16, 12);
+    put({ sysfs: SYSFS, hwInfo: [hwInfoItem({ struct_hex: struct.toString('hex') })] });
+    const { smmus, findings } = await probe();
+    expect(smmus[0]?.registers.known).toBe(false);
+    expect(findings.map(({ code }) => code)).toContain('PROBE_HW_INFO_SHORT');
+  });
+
+  test.each([
+    [22, 'bind', 'PROBE_BUSY'],
+    [1, 'bind', 'PROBE_GROUP_NOT_VIABLE'],
+    [16, 'bind', 'PROBE_GROUP_OPEN'],
+    [2, 'open-cdev', 'PROBE_NO_NODE'],
+    [95, undefined, 'PROBE_NOT_SUPPORTED'],
+  ])('errno %d at %s is replayed as the finding %s', async (errno, step, code) => {
+    put({ sysfs: SYSFS, hwInfo: [hwInfoItem({ rc: -1, errno, step })] });
+    const { findings } = await probe();
+    expect(findings.map((finding) => [finding.subject, finding.code])).toEqual([['0000:00:03.0', code]]);
+  });
+
+  test('two devices of one SMMU with different registers: unknown, and a finding', async () => {
+    const other = Buffer.from(String(hwInfoItem()['data_hex']), 'hex');
+    other.writeUInt32LE(0x74, 8 + 4 * 5);
+    const second = SYSFS.filter((line) => !line.startsWith('#')).map((line) =>
+      line.replaceAll('0000:00:03.0', '0000:00:04.0').replaceAll('vfio9', 'vfio10'),
+    );
+    put({
+      sysfs: [...SYSFS, ...second],
+      hwInfo: [hwInfoItem(), hwInfoItem({ bdf: '0000:00:04.0', data_hex: other.toString('hex') })],
+    });
+    const { smmus, findings } = await probe();
+    expect(smmus[0]?.registers.known).toBe(false);
+    expect(findings.map(({ code }) => code)).toEqual(['REGISTERS_DISAGREE']);
+  });
+
+  test('damaged lines are told with file and line, and nothing is made of them', async () => {
+    const lines = [...SYSFS, `F ${DEVICE}/revision mode=444 = "0x`, 'X what', 'L /sys/a'];
+    put({ sysfs: lines });
+    const { findings, devices } = await probe();
+    expect(findings.map(({ subject }) => subject.slice(subject.lastIndexOf('/') + 1))).toEqual([
+      'sysfs.txt:15',
+      'sysfs.txt:16',
+      'sysfs.txt:17',
+    ]);
+    expect(devices[0]?.vendor).toBe(0x10de);
+  });
+
+  test('a last line without its end is left out', async () => {
+    writeFileSync(join(dir, 'sysfs.txt'), `${SYSFS.join('\n')}\nF ${DEVICE}/revision mode=444 = "0x"`);
+    expect((await probe()).findings[0]?.message).toContain('the file ends inside this line');
+  });
+
+  test('garbled sysfs values are findings, not numbers', async () => {
+    const lines = SYSFS.map((line) =>
+      line.replace('"0x10de\\n"', '"zz\\u0000é"').replace('= "1\\n"', '= "node one"'),
+    );
+    put({ sysfs: lines });
+    const { findings, devices } = await probe();
+    expect(findings.map(({ code }) => code)).toEqual(['SYSFS_DAMAGED', 'SYSFS_DAMAGED']);
+    expect(devices[0]?.vendor).toBeUndefined();
+    expect(devices[0]?.numaNode.known).toBe(false);
+  });
+
+  test('links that go in circles end', async () => {
+    put({
+      sysfs: [
+        'L /sys/bus/pci/devices/0000:00:03.0 -> ../devices/0000:00:04.0',
+        'L /sys/bus/pci/devices/0000:00:04.0 -> ../devices/0000:00:03.0',
+        'L /sys/bus/pci/devices/0000:00:05.0 -> /sys/bus/pci/devices/0000:00:05.0/sub',
+        'L /sys/class/iommu -> ../class/iommu',
+      ],
+    });
+    const { devices } = await probe();
+    expect(devices.map(({ bdf, smmu }) => [bdf, smmu.known])).toEqual([
+      ['0000:00:03.0', false],
+      ['0000:00:04.0', false],
+      ['0000:00:05.0', false],
+    ]);
+  });
+
+  test('a 5-digit domain is an address like any other', async () => {
+    put({ sysfs: SYSFS.map((line) => line.replaceAll('0000:00:03.0', '10001:00:03.0')) });
+    expect((await probe()).devices[0]).toMatchObject({ bdf: '10001:00:03.0', numaNode: { value: 1 } });
+  });
+
+  test('config space rows out of order end it there', async () => {
+    const row = (at: string) => `${at}: ${Array<string>(16).fill('00').join(' ')}\n`;
+    put({ pciConfig: `00:03.0 Display controller\n${row('00')}${row('10')}${row('30')}${row('20')}` });
+    const { findings, devices } = await probe();
+    expect(findings[0]?.message).toContain('pci-config.txt:4: expected offset 20');
+    expect(devices[0]).toMatchObject({ bdf: '0000:00:03.0', atsCapability: { known: false } });
+  });
+});
+
+describe('properties of recordings', () => {
+  const lineNoise = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 80 }),
+    fc.constantFrom(...SYSFS),
+    fc.tuple(fc.constantFrom(...SYSFS), fc.nat(120)).map(([line, at]) => line.slice(0, at)),
+    fc
+      .tuple(fc.constantFrom('D', 'L', 'F', 'W', 'B', 'DEV'), fc.string({ maxLength: 60 }))
+      .map(([kind, rest]) => `${kind} /sys/${rest}`),
+  );
+
+  test('whatever the files hold, the outcome is a report or an error with a code', async () => {
+    const property = fc.asyncProperty(
+      fc.array(lineNoise, { maxLength: 30 }),
+      fc.string({ unit: 'binary', maxLength: 300 }),
+      fc.oneof(fc.json(), fc.string(), fc.constant(JSON.stringify([hwInfoItem()]))),
+      async (sysfs, pciConfig, hwInfo) => {
+        put({ sysfs, pciConfig, hwInfo });
+        try {
+          expect((await probe()).devices).toBeDefined();
+        } catch (error) {
+          expect(error).toBeInstanceOf(VsmmuError);
+        }
+      },
+    );
+    await fc.assert(property, { numRuns: 300 });
+  });
+
+  test('hw_info cut anywhere never gives a register that the whole does not have', async () => {
+    put({ sysfs: SYSFS, hwInfo: [hwInfoItem()] });
+    const whole = valueOf(
+      (await probe()).smmus[0]?.registers ?? { known: false, because: '', remedy: '', evidence: [] },
+    );
+    const property = fc.asyncProperty(
+      fc.constantFrom('struct_hex', 'data_hex'),
+      fc.nat(80),
+      fc.string({ maxLength: 12 }),
+      async (field, cut, glued) => {
+        put({ hwInfo: [hwInfoItem({ [field]: String(hwInfoItem()[field]).slice(0, cut) + `!${glued}` })] });
+        const registers = (await probe()).smmus[0]?.registers;
+        if (registers?.known === true) expect(registers.value).toEqual(whole);
+      },
+    );
+    await fc.assert(property, { numRuns: 200 });
+  });
+});

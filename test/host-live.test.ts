@@ -1,0 +1,199 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Bdf } from '../src/bdf.js';
+import { openRecording } from '../src/host/recording.js';
+import { probeHost } from '../src/host/probe.js';
+import type { DeviceReport, HostReport } from '../src/host/report.js';
+import { buildKit, findCompiler, liveProbe, replyTable, startLiveProbe, type LiveProbeKit } from './shim/live-probe.js';
+import { sharedData } from './shared-data.js';
+import { materialise } from './shim/recorded-root.js';
+
+const RECORDING = sharedData('hosts', 'linux-7.1-acpi-pxb');
+const compiler = findCompiler();
+const missing = [
+  ...(compiler === undefined ? ['gcc'] : []),
+  ...(existsSync(RECORDING) ? [] : [`the recording ${RECORDING}`]),
+];
+
+/** vfio names of the devices in the recording. */
+const NAMES = new Map([
+  ['0000:01:00.0', 'vfio0'],
+  ['0000:02:00.0', 'vfio1'],
+  ['0000:05:00.0', 'vfio2'],
+  ['0000:06:00.0', 'vfio3'],
+  ['0000:07:01.0', 'vfio4'],
+  ['0000:08:00.0', 'vfio5'],
+  ['0000:41:00.0', 'vfio6'],
+]);
+
+/** Everything but how it came to be known. */
+function answersOnly(value: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(value, (key, item: unknown) =>
+      key === 'evidence' || key === 'origin' || key === 'because' || key === 'remedy' ? undefined : item,
+    ),
+  );
+}
+
+function deviceIn(report: HostReport, bdf: string): DeviceReport {
+  const device = report.devices.find((item) => item.bdf === (bdf as Bdf));
+  if (device === undefined) throw new Error(`no ${bdf} in the report`);
+  return device;
+}
+
+if (missing.length > 0)
+  test.skip(`live probe through the shim did not run for want of ${missing.join(', ')}`, () => undefined);
+else
+  describe('live probe at the system-call boundary', () => {
+    let kit: LiveProbeKit;
+    let root: string;
+    const table = () => replyTable(RECORDING, NAMES);
+
+    beforeAll(() => {
+      kit = buildKit(compiler ?? 'gcc');
+      root = mkdtempSync(join(tmpdir(), 'vsmmu-root-'));
+      materialise(RECORDING, root);
+    });
+    afterAll(() => {
+      for (const dir of [kit.dir, root]) rmSync(dir, { recursive: true, force: true });
+    });
+
+    test('gives the answers that the recording gives', async () => {
+      const { report } = await liveProbe(kit, { root }, table());
+      const recorded = await probeHost(await openRecording(RECORDING));
+      expect(answersOnly(report)).toEqual(answersOnly(recorded));
+      expect(report.devices.filter((device) => device.vfio)).toHaveLength(7);
+    });
+
+    test('binds each device once and asks for the SMMU, then for a CMDQV', async () => {
+      const { calls } = await liveProbe(kit, { root }, table());
+      expect(calls.slice(0, 5)).toEqual([
+        'open iommu',
+        'open vfio0',
+        'bind vfio0',
+        'hw_info vfio0',
+        'hw_info(input type) vfio0',
+      ]);
+      expect(calls.filter((call) => call.startsWith('bind')).sort()).toEqual(
+        [...NAMES.values()].map((name) => `bind ${name}`),
+      );
+    });
+
+    test('leaves the event loop free while the kernel is slow', async () => {
+      const { ticks, report } = await liveProbe(kit, { root }, ['delay bind vfio0 400', ...table()]);
+      expect(ticks).toBeGreaterThan(10);
+      expect(deviceIn(report, '0000:01:00.0').kernelAts.known).toBe(true);
+    });
+
+    const { errno } = constants;
+    test.each([
+      ['bind', errno.EINVAL, 'PROBE_BUSY'],
+      ['bind', errno.EPERM, 'PROBE_GROUP_NOT_VIABLE'],
+      ['bind', errno.EBUSY, 'PROBE_GROUP_OPEN'],
+      ['bind', errno.EIO, 'PROBE_FAILED'],
+      ['open', errno.EACCES, 'PROBE_NOT_PERMITTED'],
+      ['open', errno.EPERM, 'PROBE_NOT_PERMITTED'],
+      ['open', errno.ENODEV, 'PROBE_NO_NODE'],
+      ['open', errno.ENOENT, 'PROBE_NO_NODE'],
+    ])(
+      'names errno of %s %d as %s and still knows the SMMU from another device',
+      async (step, number, code) => {
+        const { report } = await liveProbe(kit, { root }, [`fail ${step} vfio0 ${number}`, ...table()]);
+        const finding = report.findings.find((item) => item.subject === '0000:01:00.0');
+        expect(finding?.code).toBe(code);
+        expect(deviceIn(report, '0000:01:00.0').kernelAts.known).toBe(false);
+        expect(report.smmus[0]?.registers.known).toBe(true);
+        expect(report.smmus[0]?.features.limits?.oas).toBe(44);
+      },
+    );
+
+    test.each([
+      ['ENOENT', errno.ENOENT, 'PROBE_NO_NODE'],
+      ['EOPNOTSUPP', errno.EOPNOTSUPP, 'PROBE_NOT_SUPPORTED'],
+      ['ENOTTY', errno.ENOTTY, 'PROBE_NOT_SUPPORTED'],
+    ])('names %s of IOMMU_GET_HW_INFO', async (_name, number, code) => {
+      const { report } = await liveProbe(kit, { root }, [`reply vfio0 0 0 -1 ${number} - -`, ...table()]);
+      expect(report.findings.map((item) => [item.subject, item.code])).toEqual([['0000:01:00.0', code]]);
+    });
+
+    test('names data type 0 with rc 0, and takes nothing from it but the capability bits', async () => {
+      const struct = '2800000000000000010000000000000000000000000000000000000000000000' + '0800000000000000';
+      const all = [...NAMES.values()].map((name) => `reply ${name} 0 0 0 0 ${struct} -`);
+      const { report } = await liveProbe(kit, { root }, all);
+      expect(new Set(report.findings.map((item) => item.code))).toEqual(new Set(['PROBE_HW_INFO_NONE']));
+      expect(report.smmus[0]?.registers.known).toBe(false);
+      expect(report.smmus[0]?.accel.known).toBe(false);
+      expect(report.smmus[0]?.features.obstacles[0]?.code).toBe('HW_INFO_TYPE');
+      expect(deviceIn(report, '0000:01:00.0').kernelAts).toMatchObject({
+        known: true,
+        value: 'not-supported',
+      });
+    });
+
+    test('gives up a step at its time limit and goes on with the others', async () => {
+      const { report } = await liveProbe(kit, { root, stepTimeoutMs: 800 }, [
+        'delay bind vfio0 3000',
+        ...table(),
+      ]);
+      expect(report.findings.map((item) => [item.subject, item.code])).toEqual([
+        ['0000:01:00.0', 'PROBE_TIMEOUT'],
+      ]);
+      expect(deviceIn(report, '0000:41:00.0').kernelAts.known).toBe(true);
+    });
+
+    test('never binds a device that a process holds, nor one whose group mate is held', async () => {
+      const held = mkdtempSync(join(tmpdir(), 'vsmmu-held-'));
+      materialise(RECORDING, held);
+      mkdirSync(join(held, 'proc/4711/fd'), { recursive: true });
+      symlinkSync('/dev/vfio/devices/vfio0', join(held, 'proc/4711/fd/9'));
+      symlinkSync('/dev/vfio/12', join(held, 'proc/4711/fd/10'));
+      try {
+        const { report, calls } = await liveProbe(kit, { root: held }, table());
+        expect(calls).not.toContain('bind vfio0');
+        expect(calls).not.toContain('bind vfio1');
+        expect(calls).toContain('bind vfio2');
+        const findings = report.findings.map((item) => [item.subject, item.code]);
+        expect(findings).toEqual([
+          ['0000:01:00.0', 'PROBE_IN_USE'],
+          ['0000:02:00.0', 'PROBE_IN_USE'],
+        ]);
+        expect(report.findings[0]?.message).toContain('pid 4711 holds /dev/vfio/devices/vfio0');
+        expect(report.smmus[0]?.registers.known).toBe(true);
+      } finally {
+        rmSync(held, { recursive: true, force: true });
+      }
+    });
+
+    test('says in the evidence who was looked for', async () => {
+      const { report } = await liveProbe(kit, { root }, table());
+      const { evidence } = deviceIn(report, '0000:01:00.0').kernelAts;
+      expect(evidence.map((item) => item.source)).toContain(
+        '/proc/*/fd for /dev/vfio/devices/vfio0, /dev/vfio/11',
+      );
+    });
+
+    test('does not bind where it is told not to', async () => {
+      const { report, calls } = await liveProbe(kit, { root, bind: false }, table());
+      expect(calls).toEqual([]);
+      expect(report.smmus[0]?.registers.known).toBe(false);
+    });
+
+    test('two probes are kept apart by the lock', async () => {
+      const lockPath = join(kit.dir, 'probe.lock');
+      const first = startLiveProbe(kit, { root, lockPath }, ['delay bind vfio0 1500', ...table()]);
+      await first.called('bind vfio0');
+      const second = await liveProbe(kit, { root, lockPath, lockWaitMs: 0 }, table());
+      expect(second.calls).toEqual([]);
+      expect(new Set(second.report.findings.map((item) => item.code))).toEqual(new Set(['PROBE_LOCKED']));
+      expect((await first.done).report.findings).toEqual([]);
+    });
+
+    test('an unwritable lock is a reason not to bind', async () => {
+      writeFileSync(join(kit.dir, 'file'), '');
+      const { calls, report } = await liveProbe(kit, { root, lockPath: join(kit.dir, 'file/lock') }, table());
+      expect(calls).toEqual([]);
+      expect(report.findings[0]).toMatchObject({ code: 'PROBE_LOCKED' });
+    });
+  });
