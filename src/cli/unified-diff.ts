@@ -74,30 +74,30 @@ function shortest(before: readonly string[], after: readonly string[]): Step[] {
   }
 }
 
+/** Does the path reach diagonal k by an added line, from k + 1? Otherwise by a removed one, from k - 1. */
+function isDown(frontier: Frontier, k: number, edits: number): boolean {
+  if (k === -edits) return true;
+  return k !== edits && (frontier.get(k - 1) ?? -1) < (frontier.get(k + 1) ?? -1);
+}
+
 function furthest(frontier: Frontier, k: number, edits: number): number {
-  const down = frontier.get(k + 1) ?? -1;
-  const right = (frontier.get(k - 1) ?? -2) + 1;
-  return k === -edits || (k !== edits && right <= down) ? down : right;
+  return isDown(frontier, k, edits) ? (frontier.get(k + 1) ?? 0) : (frontier.get(k - 1) ?? 0) + 1;
 }
 
 function walkBack(trace: readonly Frontier[], before: readonly string[], after: readonly string[]): Step[] {
   const steps: Step[] = [];
   let x = before.length;
   let y = after.length;
-  for (let edits = trace.length - 1; edits >= 0; edits--) {
-    const frontier = trace[edits] ?? new Map<number, number>();
+  for (const [edits, frontier] of [...trace.entries()].reverse()) {
     const k = x - y;
-    const down = k === -edits || (k !== edits && (frontier.get(k - 1) ?? -1) < (frontier.get(k + 1) ?? -1));
-    const previousK = down ? k + 1 : k - 1;
-    const previousX = frontier.get(previousK) ?? 0;
-    const previousY = previousX - previousK;
-    while (x > previousX && y > previousY && x > 0 && y > 0) {
-      x--;
+    const reached = furthest(frontier, k, edits);
+    // The point where the diagonal was entered; all behind it is common.
+    while (x > reached) {
+      steps.push({ kind: 'keep', line: before[--x] ?? '' });
       y--;
-      steps.push({ kind: 'keep', line: before[x] ?? '' });
     }
     if (edits === 0) break;
-    if (down) steps.push({ kind: 'add', line: after[--y] ?? '' });
+    if (isDown(frontier, k, edits)) steps.push({ kind: 'add', line: after[--y] ?? '' });
     else steps.push({ kind: 'remove', line: before[--x] ?? '' });
   }
   return steps.reverse();
