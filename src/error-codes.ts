@@ -84,6 +84,20 @@ export const ERROR_CODES = {
   DEVICE_NOT_ADVERTISED: 'The kubelet asked for a device that this resource does not have.',
   DEVICE_CHANGED: 'A device is no longer what was advertised: its driver, IOMMU group or nodes changed.',
   GROUP_TAKEN: 'Another container holds a device of the same IOMMU group.',
+
+  // The Kubernetes API server (src/cluster).
+  KUBE_CONFIG: 'How to reach the API server is not known.',
+  KUBE_UNREACHABLE: 'The API server did not answer, or the connection broke.',
+  KUBE_ANSWER_MALFORMED: 'The answer is none that a Kubernetes API server gives.',
+  KUBE_UNAUTHORIZED: 'The API server does not know who we are (401).',
+  KUBE_FORBIDDEN: 'The API server knows who we are and refuses it (403).',
+  KUBE_NOT_FOUND: 'The API server has no such object or resource (404).',
+  KUBE_CONFLICT: 'The object was changed by somebody else in between (409).',
+  KUBE_ALREADY_EXISTS: 'An object of this name is there already (409).',
+  KUBE_GONE: 'The resource version is older than the API server remembers (410).',
+  KUBE_THROTTLED: 'The API server asks us to slow down (429).',
+  KUBE_UNAVAILABLE: 'The API server failed, or is not ready (5xx).',
+  KUBE_REFUSED: 'The API server refused the request as wrong (400, 422, ...).',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 
 import { ExitStatus, VsmmuError } from '../errors.js';
+import { declareAgent } from './declare-agent.js';
 import { declareClusterCommands } from './declare-cluster.js';
 import { declareDomainCommands } from './declare-domain.js';
 import { declareHostCommands } from './declare-host.js';
@@ -45,7 +46,13 @@ export function createProgram(io: CliIo, finish: Finish): Command {
     .showHelpAfterError('(vsmmu --help lists the commands)')
     .addHelpText('after', '\nExit status: 0 ok, 1 findings, 2 usage, 3 unreachable or failed.');
 
-  for (const declare of [declareHostCommands, declareDomainCommands, declareClusterCommands, declareVersion])
+  for (const declare of [
+    declareHostCommands,
+    declareDomainCommands,
+    declareAgent,
+    declareClusterCommands,
+    declareVersion,
+  ])
     declare(program, io, finish);
   return program;
 }

@@ -1,0 +1,92 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
+import { VsmmuError } from '../errors.js';
+import type {
+  ContainerAllocateResponseSchema,
+  DeviceSpecSchema,
+} from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
+import type { HostSource } from '../host/host-source.js';
+import { checkDevice, IOMMUFD_NODE, isPresent, type DeviceNodes } from './device-nodes.js';
+import type { GroupClaims } from './group-claims.js';
+import type { PluginDevice } from './plugin-device.js';
+import { environmentVariable, type ResourceName } from './resource-name.js';
+
+/**
+ * auto: /dev/iommu goes with devices that all have a cdev. never: another plugin gives it, such as KubeVirt's
+ * devices.kubevirt.io/iommufd.
+ */
+export const IOMMUFD_POLICIES = ['auto', 'never'] as const;
+export type IommufdPolicy = (typeof IOMMUFD_POLICIES)[number];
+
+export type ContainerAllocation = MessageInitShape<typeof ContainerAllocateResponseSchema>;
+type DeviceSpec = MessageInitShape<typeof DeviceSpecSchema>;
+
+export interface AllocationContext {
+  readonly resource: ResourceName;
+  readonly devices: ReadonlyMap<Bdf, PluginDevice>;
+  readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
+  readonly claims: GroupClaims;
+  readonly iommufd: IommufdPolicy;
+}
+
+/**
+ * What one container gets for the devices the kubelet chose. Every device is checked against the host as it is at
+ * this moment, because the pod is admitted on this answer.
+ *
+ * @throws VsmmuError DEVICE_NOT_ADVERTISED, DEVICE_CHANGED, GROUP_TAKEN; nothing is claimed then.
+ */
+export function allocate(ids: readonly string[], context: AllocationContext): ContainerAllocation {
+  const devices = requested(ids, context);
+  const nodes = devices.map((device) => nodesOf(device, context));
+  refuseTakenGroups(devices, context.claims);
+  context.claims.claim(devices);
+  return {
+    // virt-launcher pops addresses in this order; the kubelet's order is that of a hash.
+    envs: { [environmentVariable(context.resource)]: devices.map(({ bdf }) => bdf).join(',') },
+    devices: deviceSpecs(nodes, context),
+  };
+}
+
+function requested(ids: readonly string[], { resource, devices }: AllocationContext): PluginDevice[] {
+  const found = [...new Set(ids)].map((id) => {
+    const bdf = parseBdf(id);
+    const device = bdf === undefined ? undefined : devices.get(bdf);
+    if (device !== undefined) return device;
+    throw new VsmmuError('DEVICE_NOT_ADVERTISED', `${resource} has no device "${id}".`, {
+      place: id,
+      remedy: 'Start the pod again; the kubelet asked from an outdated list.',
+    });
+  });
+  return found.sort((a, b) => compareBdf(a.bdf, b.bdf));
+}
+
+function nodesOf(device: PluginDevice, { source }: AllocationContext): DeviceNodes {
+  const live = checkDevice(source, device);
+  if (live.ok) return live.nodes;
+  throw new VsmmuError('DEVICE_CHANGED', `${live.problem}.`, { place: device.bdf, remedy: live.remedy });
+}
+
+function refuseTakenGroups(devices: readonly PluginDevice[], claims: GroupClaims): void {
+  const together = new Set(devices.map(({ bdf }) => bdf));
+  for (const device of devices) {
+    const rivals = claims.rivals(device, together);
+    if (rivals.length === 0) continue;
+    throw new VsmmuError(
+      'GROUP_TAKEN',
+      `IOMMU group ${device.iommuGroup} is in use through ${rivals.join(', ')}; a group belongs to one VM.`,
+      {
+        place: device.bdf,
+        remedy: `Ask for ${[device.bdf, ...rivals].join(' and ')} in one container, or wait.`,
+      },
+    );
+  }
+}
+
+function deviceSpecs(nodes: readonly DeviceNodes[], { iommufd, source }: AllocationContext): DeviceSpec[] {
+  // KubeVirt's launcher skips all ownership fixes where /dev/vfio/vfio is absent, so it always goes along.
+  const paths = new Set(nodes.flatMap(({ container, group }) => [container, group]));
+  for (const { cdev } of nodes) if (cdev !== undefined) paths.add(cdev);
+  const wantsIommufd = iommufd === 'auto' && nodes.every(({ cdev }) => cdev !== undefined);
+  if (wantsIommufd && isPresent(source, IOMMUFD_NODE)) paths.add(IOMMUFD_NODE);
+  return [...paths].map((path) => ({ containerPath: path, hostPath: path, permissions: 'mrw' }));
+}

@@ -1,0 +1,93 @@
+import type { Bdf } from '../bdf.js';
+import type { HostSource } from '../host/host-source.js';
+import type { PluginDevice } from './plugin-device.js';
+
+type Sysfs = Pick<HostSource, 'readLink' | 'list' | 'exists'>;
+
+/** The nodes under /dev that give a container its device. */
+export interface DeviceNodes {
+  readonly container: string;
+  readonly group: string;
+  /** Only where the node itself is there: Debian's 6.12 shows vfio-dev in sysfs and has no such node. */
+  readonly cdev: string | undefined;
+}
+
+/** Present, or what speaks against handing the device out. */
+export type LiveCheck =
+  | { readonly ok: true; readonly nodes: DeviceNodes }
+  | { readonly ok: false; readonly problem: string; readonly remedy: string };
+
+export const VFIO_CONTAINER = '/dev/vfio/vfio';
+export const IOMMUFD_NODE = '/dev/iommu';
+
+/**
+ * Looks at the host as it is now: is the device there, on the same driver, in the same group, with its nodes?
+ * A few readlinks, so that it can run in every Allocate.
+ */
+export function checkDevice(source: Sysfs, device: PluginDevice): LiveCheck {
+  const { bdf } = device;
+  const base = `/sys/bus/pci/devices/${bdf}`;
+  const driver = linkName(source, `${base}/driver`);
+  if (driver === undefined) {
+    const gone = isAbsent(source, base);
+    return gone
+      ? problem(`${bdf} is gone from the host`, 'See the kernel log for a surprise removal.')
+      : problem(`${bdf} is on no driver any more`, `Bind it to ${device.driver} again.`);
+  }
+  if (driver !== device.driver) {
+    return problem(
+      `${bdf} is on ${driver} now, not on ${device.driver}`,
+      `Bind it to ${device.driver} again.`,
+    );
+  }
+  const group = linkName(source, `${base}/iommu_group`);
+  if (group !== device.iommuGroup.toString()) {
+    const now = group === undefined ? 'in no IOMMU group' : `in IOMMU group ${group}`;
+    return problem(
+      `${bdf} is ${now}, not in ${device.iommuGroup}`,
+      'Wait for the next scan and start the pod again.',
+    );
+  }
+  return checkNodes(source, bdf, group);
+}
+
+function checkNodes(source: Sysfs, bdf: Bdf, group: string): LiveCheck {
+  const groupNode = `/dev/vfio/${group}`;
+  for (const node of [VFIO_CONTAINER, groupNode]) {
+    if (isAbsent(source, node)) {
+      return problem(
+        `${node} is missing, which ${bdf} needs`,
+        'Load the modules vfio and vfio-pci; check the mount of /dev/vfio.',
+      );
+    }
+  }
+  return { ok: true, nodes: { container: VFIO_CONTAINER, group: groupNode, cdev: cdevOf(source, bdf) } };
+}
+
+function problem(text: string, remedy: string): LiveCheck {
+  return { ok: false, problem: text, remedy };
+}
+
+function linkName(source: Sysfs, path: string): string | undefined {
+  const link = source.readLink(path);
+  return link.ok ? link.value.slice(link.value.lastIndexOf('/') + 1) : undefined;
+}
+
+/** Certainly not there. A recording that does not speak of a node does not make it absent. */
+function isAbsent(source: Sysfs, path: string): boolean {
+  const found = source.exists(path);
+  return found.ok && !found.value;
+}
+
+export function isPresent(source: Sysfs, path: string): boolean {
+  const found = source.exists(path);
+  return found.ok && found.value;
+}
+
+function cdevOf(source: Sysfs, bdf: Bdf): string | undefined {
+  const names = source.list(`/sys/bus/pci/devices/${bdf}/vfio-dev`);
+  const name = names.ok ? names.value[0] : undefined;
+  if (name === undefined) return undefined;
+  const node = `/dev/vfio/devices/${name}`;
+  return isPresent(source, node) ? node : undefined;
+}

@@ -1,0 +1,55 @@
+/**
+ * A value and its watchers. Every watcher gets the value as it is, then each later one that differs; a slow
+ * watcher skips what was replaced meanwhile, as ListAndWatch messages replace each other anyway.
+ */
+export class Feed<T> {
+  #value: T;
+  #key: string;
+  readonly #keyOf: (value: T) => string;
+  readonly #wakers = new Set<() => void>();
+
+  /** @param keyOf equal keys mean that watchers need not hear of it. */
+  constructor(value: T, keyOf: (value: T) => string) {
+    this.#value = value;
+    this.#keyOf = keyOf;
+    this.#key = keyOf(value);
+  }
+
+  get value(): T {
+    return this.#value;
+  }
+
+  /** @returns whether watchers were told. */
+  set(value: T): boolean {
+    const key = this.#keyOf(value);
+    this.#value = value;
+    if (key === this.#key) return false;
+    this.#key = key;
+    for (const wake of this.#wakers) wake();
+    return true;
+  }
+
+  async *watch(signal: AbortSignal): AsyncIterable<T> {
+    let sent: string | undefined;
+    while (!signal.aborted) {
+      if (this.#key !== sent) {
+        sent = this.#key;
+        yield this.#value;
+        continue;
+      }
+      await this.#change(signal);
+    }
+  }
+
+  #change(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        this.#wakers.delete(wake);
+        signal.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.#wakers.add(wake);
+      signal.addEventListener('abort', wake, { once: true });
+    });
+  }
+}

@@ -1,0 +1,109 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { parseBdf, type Bdf } from '../bdf.js';
+import { DevicePlugin, type DeviceSchema } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
+import { service, type ServedService } from '../grpc/server.js';
+import { RpcError } from '../grpc/status.js';
+import { withFields, type Log } from '../log/log.js';
+import { messageOf } from '../errors.js';
+import { allocate, type AllocationContext, type ContainerAllocation } from './allocation.js';
+import type { Feed } from './feed.js';
+import type { PluginDevice } from './plugin-device.js';
+import { preferDevices } from './preference.js';
+import type { ResourceName } from './resource-name.js';
+
+export type DeviceList = readonly PluginDevice[];
+
+/** What a plugin tells of its calls; for metrics and for the one who keeps it registered. */
+export interface PluginEvents {
+  streamOpened(): void;
+  streamEnded(): void;
+  /** Milliseconds of one Allocate, and whether it failed. */
+  allocated(durationMs: number, failed: boolean): void;
+}
+
+export interface PluginServerOptions extends Omit<AllocationContext, 'devices'> {
+  readonly resource: ResourceName;
+  readonly feed: Feed<DeviceList>;
+  readonly events: PluginEvents;
+  readonly log: Log;
+}
+
+/** The kubelet's v1beta1 device plugin service for one resource. */
+export function devicePluginService(options: PluginServerOptions): ServedService {
+  const log = withFields(options.log, { resource: options.resource });
+  return service(DevicePlugin, {
+    getDevicePluginOptions: () => ({ getPreferredAllocationAvailable: true }),
+    listAndWatch: (_, { signal }) => announce(options, signal, log),
+    getPreferredAllocation: ({ containerRequests }) => ({
+      containerResponses: containerRequests.map((request) => ({
+        deviceIDs: prefer(options.feed.value, request),
+      })),
+    }),
+    allocate: ({ containerRequests }) => ({
+      containerResponses: containerRequests.map(({ devicesIds }) => answer(devicesIds, options, log)),
+    }),
+    preStartContainer: () => {
+      throw new RpcError('UNIMPLEMENTED', 'PreStartContainer is not needed and was not asked for');
+    },
+  });
+}
+
+async function* announce({ feed, events }: PluginServerOptions, signal: AbortSignal, log: Log) {
+  events.streamOpened();
+  log.debug('The kubelet watches the devices.');
+  try {
+    for await (const devices of feed.watch(signal)) yield { devices: devices.map(wireDevice) };
+  } finally {
+    events.streamEnded();
+  }
+}
+
+function wireDevice({ bdf, health, numaNode }: PluginDevice): MessageInitShape<typeof DeviceSchema> {
+  return {
+    ID: bdf,
+    // Anything but these two words counts as unhealthy.
+    health: health.healthy ? 'Healthy' : 'Unhealthy',
+    ...(numaNode === undefined ? {} : { topology: { nodes: [{ ID: BigInt(numaNode) }] } }),
+  };
+}
+
+/** What ListAndWatch sends, as one string: watchers hear of nothing else. */
+export function announcementKey(devices: DeviceList): string {
+  return devices.map(({ bdf, health, numaNode }) => `${bdf} ${health.healthy} ${numaNode ?? '-'}`).join();
+}
+
+function prefer(
+  devices: DeviceList,
+  request: { availableDeviceIDs: string[]; mustIncludeDeviceIDs: string[]; allocationSize: number },
+): string[] {
+  const named = (ids: readonly string[]) => {
+    const wanted = new Set(ids);
+    return devices.filter(({ bdf }) => wanted.has(bdf));
+  };
+  const preferred = preferDevices(
+    named(request.availableDeviceIDs),
+    named(request.mustIncludeDeviceIDs),
+    request.allocationSize,
+  );
+  return preferred.map(({ bdf }) => bdf);
+}
+
+function answer(ids: readonly string[], options: PluginServerOptions, log: Log): ContainerAllocation {
+  const start = performance.now();
+  const done = (failed: boolean) => options.events.allocated(performance.now() - start, failed);
+  try {
+    const allocation = allocate(ids, { ...options, devices: byBdf(ids, options.feed.value) });
+    log.info('Devices handed out.', { devices: ids.join(',') });
+    done(false);
+    return allocation;
+  } catch (error) {
+    log.warn('Devices refused.', { devices: ids.join(','), reason: messageOf(error) });
+    done(true);
+    throw error;
+  }
+}
+
+function byBdf(ids: readonly string[], devices: DeviceList): ReadonlyMap<Bdf, PluginDevice> {
+  const wanted = new Set(ids.map((id) => parseBdf(id)));
+  return new Map(devices.filter(({ bdf }) => wanted.has(bdf)).map((device) => [device.bdf, device]));
+}

@@ -1,0 +1,374 @@
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { existsSync, mkdtempSync, readdirSync, rmSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { runProgram } from '../src/cli/program.js';
+import { runAgent } from '../src/kubelet/agent.js';
+import type { IommufdPolicy } from '../src/kubelet/allocation.js';
+import { defaultResourceName } from '../src/kubelet/resource-name.js';
+import { silentLog } from '../src/log/log.js';
+import { HostTree, type FunctionOfHost } from './kubelet-host.js';
+import { KubeletPeer, until } from './kubelet-peer.js';
+
+const GPU = 'vsmmu.io/10de-2941';
+const GPU_ATS = 'vsmmu.io/10de-2941-ats';
+
+let dir: string;
+let kubelet: KubeletPeer;
+let stops: (() => Promise<void>)[];
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'vsmmu-'));
+  kubelet = new KubeletPeer(join(dir, 'k'));
+  stops = [];
+});
+afterEach(async () => {
+  for (const stop of stops) await stop();
+  await kubelet.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+interface Started {
+  readonly host: HostTree;
+  readonly stop: () => Promise<void>;
+}
+
+function startAgent(functions: readonly FunctionOfHost[], iommufd: IommufdPolicy = 'auto'): Started {
+  const host = new HostTree(join(dir, 'h'), functions);
+  const abort = new AbortController();
+  const running = runAgent(
+    {
+      kubeletDir: kubelet.root,
+      source: host.source,
+      scan: () => Promise.resolve(host.report()),
+      naming: (device) => {
+        const resource = defaultResourceName(device);
+        return resource === undefined ? { reason: 'no ids' } : { resource };
+      },
+      iommufd,
+      rescanMs: 20,
+      hints: [join(host.root, 'dev/vfio')],
+      log: silentLog,
+    },
+    abort.signal,
+  );
+  const stop = async () => {
+    abort.abort();
+    await running;
+  };
+  stops.push(stop);
+  return { host, stop };
+}
+
+const one: FunctionOfHost = { bdf: '0009:01:00.0', group: 11, numa: 1 };
+const other: FunctionOfHost = { bdf: '0019:01:00.0', group: 12, numa: null };
+
+describe('advertising', () => {
+  test('registers, and ListAndWatch tells ids, health and NUMA nodes', async () => {
+    await kubelet.start();
+    startAgent([
+      one,
+      other,
+      { bdf: '0029:01:00.0', group: 13, numa: 'silent' },
+      { bdf: '0039:01:00.0', group: 14, numa: 0, notReady: 'group not viable' },
+    ]);
+    const endpoint = await until(() => kubelet.endpoints.get(GPU)?.devices && kubelet.endpoints.get(GPU));
+    expect(endpoint.request.version).toBe('v1beta1');
+    expect(
+      endpoint.devices!.map(({ ID, health, topology }) => [ID, health, topology?.nodes.map((n) => n.ID)]),
+    ).toEqual([
+      ['0009:01:00.0', 'Healthy', [1n]],
+      ['0019:01:00.0', 'Healthy', undefined],
+      ['0029:01:00.0', 'Healthy', undefined],
+      ['0039:01:00.0', 'Unhealthy', [0n]],
+    ]);
+  });
+
+  test('known ATS has its own resource; unknown ATS is never in it', async () => {
+    await kubelet.start();
+    startAgent([
+      { ...one, ats: true },
+      { ...other, ats: false },
+      { bdf: '0029:01:00.0', group: 13 },
+    ]);
+    expect(await until(() => kubelet.health(GPU_ATS))).toEqual({ '0009:01:00.0': 'Healthy' });
+    expect(await until(() => kubelet.health(GPU))).toEqual({
+      '0019:01:00.0': 'Healthy',
+      '0029:01:00.0': 'Healthy',
+    });
+  });
+
+  test('variant drivers are advertised, other drivers are not', async () => {
+    await kubelet.start();
+    startAgent([
+      { ...one, driver: 'nvgrace-gpu-vfio-pci' },
+      { ...other, driver: 'nvme' },
+    ]);
+    expect(await until(() => kubelet.health(GPU))).toEqual({ '0009:01:00.0': 'Healthy' });
+  });
+
+  test('a change is told once, and silence is kept while nothing changes', async () => {
+    await kubelet.start();
+    const { host } = startAgent([one]);
+    await until(() => kubelet.health(GPU));
+    host.plug(other);
+    await until(() => Object.keys(kubelet.health(GPU) ?? {}).length === 2);
+    host.unplug('0009:01:00.0');
+    await until(() => kubelet.health(GPU)?.['0009:01:00.0'] === 'Unhealthy');
+    host.plug(one);
+    await until(() => kubelet.health(GPU)?.['0009:01:00.0'] === 'Healthy');
+    expect(kubelet.endpoints.get(GPU)!.messages).toBe(4);
+    expect(kubelet.registered).toEqual([GPU]);
+  });
+});
+
+describe('Allocate', () => {
+  test('gives nodes and addresses for exactly what was asked, in address order', async () => {
+    await kubelet.start();
+    const { host } = startAgent([one, other, { bdf: '0029:01:00.0', group: 13 }]);
+    await until(() => kubelet.health(GPU));
+    const { envs, devices, mounts, annotations } = await kubelet.allocate(
+      GPU,
+      '0019:01:00.0',
+      '0009:01:00.0',
+    );
+    expect(envs).toEqual({ 'PCI_RESOURCE_VSMMU_IO_10DE-2941': '0009:01:00.0,0019:01:00.0' });
+    expect(devices.map(({ hostPath }) => hostPath)).toEqual([
+      '/dev/vfio/vfio',
+      '/dev/vfio/11',
+      '/dev/vfio/12',
+      `/dev/vfio/devices/${host.vfioName('0009:01:00.0')}`,
+      `/dev/vfio/devices/${host.vfioName('0019:01:00.0')}`,
+      '/dev/iommu',
+    ]);
+    expect(devices.every((d) => d.permissions === 'mrw' && d.containerPath === d.hostPath)).toBe(true);
+    expect([mounts, annotations]).toEqual([[], {}]);
+  });
+
+  test('no container request gets what another one asked for', async () => {
+    await kubelet.start();
+    startAgent([one, other]);
+    await until(() => kubelet.health(GPU));
+    const { containerResponses } = await kubelet.client(GPU).call.allocate({
+      containerRequests: [{ devicesIds: ['0009:01:00.0'] }, { devicesIds: ['0019:01:00.0'] }],
+    });
+    expect(containerResponses.map(({ envs }) => Object.values(envs))).toEqual([
+      ['0009:01:00.0'],
+      ['0019:01:00.0'],
+    ]);
+    expect(containerResponses[1]!.devices.map(({ hostPath }) => hostPath)).not.toContain('/dev/vfio/11');
+  });
+
+  test.each<[string, Partial<FunctionOfHost>, IommufdPolicy, readonly string[]]>([
+    ['policy never keeps /dev/iommu back', {}, 'never', ['/dev/vfio/vfio', '/dev/vfio/11', 'cdev']],
+    [
+      'without a cdev there is no iommufd either',
+      { cdev: false },
+      'auto',
+      ['/dev/vfio/vfio', '/dev/vfio/11'],
+    ],
+  ])('%s', async (_, fn, policy, expected) => {
+    await kubelet.start();
+    const { host } = startAgent([{ ...one, ...fn }], policy);
+    await until(() => kubelet.health(GPU));
+    const { devices } = await kubelet.allocate(GPU, one.bdf);
+    const cdev = `/dev/vfio/devices/${host.vfioName(one.bdf)}`;
+    expect(devices.map(({ hostPath }) => hostPath)).toEqual(
+      expected.map((path) => (path === 'cdev' ? cdev : path)),
+    );
+  });
+
+  test('vfio-dev in sysfs without its node (Linux 6.12) gives no cdev', async () => {
+    await kubelet.start();
+    const { host } = startAgent([one]);
+    await until(() => kubelet.health(GPU));
+    host.remove(`/dev/vfio/devices/${host.vfioName(one.bdf)}`);
+    const { devices } = await kubelet.allocate(GPU, one.bdf);
+    expect(devices.map(({ hostPath }) => hostPath)).toEqual(['/dev/vfio/vfio', '/dev/vfio/11']);
+  });
+
+  test.each<[string, (host: HostTree) => void, string, RegExp]>([
+    ['an id it does not have', () => undefined, '0055:01:00.0', /DEVICE_NOT_ADVERTISED: 0055:01:00.0/],
+    ['an id that is none', () => undefined, 'gpu-1', /DEVICE_NOT_ADVERTISED: gpu-1/],
+    [
+      'a device that is gone',
+      (host) => host.unplug(one.bdf),
+      one.bdf,
+      /DEVICE_CHANGED: .*gone from the host/,
+    ],
+    [
+      'a device on another driver',
+      (host) => host.plug({ ...one, driver: 'nouveau' }),
+      one.bdf,
+      /DEVICE_CHANGED: .*on nouveau now/,
+    ],
+    [
+      'a device in another group',
+      (host) => host.plug({ ...one, group: 44 }),
+      one.bdf,
+      /DEVICE_CHANGED: .*IOMMU group 44/,
+    ],
+    [
+      'a device without its group node',
+      (host) => host.remove('/dev/vfio/11'),
+      one.bdf,
+      /DEVICE_CHANGED: .*\/dev\/vfio\/11 is missing/,
+    ],
+  ])('refuses %s', async (_, change, id, message) => {
+    await kubelet.start();
+    const { host, stop } = startAgent([one, other]);
+    await until(() => kubelet.health(GPU));
+    // The report stays as it was: only Allocate itself looks at the host again.
+    const frozen = host.report();
+    host.report = () => frozen;
+    change(host);
+    await expect(kubelet.allocate(GPU, '0019:01:00.0', id)).rejects.toThrow(message);
+    await kubelet.allocate(GPU, '0019:01:00.0');
+    await stop();
+  });
+});
+
+describe('IOMMU groups', () => {
+  const mate: FunctionOfHost = { bdf: '0009:01:00.1', group: 11, numa: 1 };
+
+  test('are handed out whole: mates of a taken device become unhealthy and are refused', async () => {
+    await kubelet.start();
+    startAgent([one, mate, other]);
+    await until(() => kubelet.health(GPU));
+    await kubelet.allocate(GPU, one.bdf);
+    await expect(kubelet.allocate(GPU, mate.bdf)).rejects.toThrow(
+      /GROUP_TAKEN: 0009:01:00.1: .*0009:01:00.0/,
+    );
+    await until(() => kubelet.health(GPU)?.[mate.bdf] === 'Unhealthy');
+    expect(kubelet.health(GPU)).toEqual({
+      [one.bdf]: 'Healthy',
+      [mate.bdf]: 'Unhealthy',
+      [other.bdf]: 'Healthy',
+    });
+  });
+
+  test('one container may have all members', async () => {
+    await kubelet.start();
+    startAgent([one, mate]);
+    await until(() => kubelet.health(GPU));
+    const { envs, devices } = await kubelet.allocate(GPU, mate.bdf, one.bdf);
+    expect(Object.values(envs)).toEqual([`${one.bdf},${mate.bdf}`]);
+    expect(devices.filter(({ hostPath }) => hostPath === '/dev/vfio/11')).toHaveLength(1);
+  });
+
+  test('what pods have at start counts as taken', async () => {
+    await kubelet.servePodResources();
+    kubelet.pods.set('vms/one', new Map([[GPU, [one.bdf]]]));
+    await kubelet.start();
+    startAgent([one, mate]);
+    expect(await until(() => kubelet.health(GPU))).toEqual({ [one.bdf]: 'Healthy', [mate.bdf]: 'Unhealthy' });
+    await expect(kubelet.allocate(GPU, mate.bdf)).rejects.toThrow(/GROUP_TAKEN/);
+    kubelet.pods.clear();
+    await until(() => kubelet.health(GPU)?.[mate.bdf] === 'Healthy');
+    await kubelet.allocate(GPU, mate.bdf);
+  });
+});
+
+describe('never lost', () => {
+  const registrations = (count: number) =>
+    until(() => kubelet.registered.length >= count && kubelet.health(GPU));
+
+  test('a kubelet that comes later finds the plugin', async () => {
+    const { host } = startAgent([one]);
+    expect(existsSync(host.root)).toBe(true);
+    await kubelet.start();
+    await registrations(1);
+  });
+
+  test('a kubelet restart, which wipes all sockets', async () => {
+    await kubelet.start();
+    startAgent([one, { ...other, ats: true }]);
+    await until(() => kubelet.health(GPU) && kubelet.health(GPU_ATS));
+    for (let restart = 2; restart <= 4; restart++) {
+      await kubelet.stop();
+      await kubelet.start();
+      await until(() => kubelet.health(GPU) && kubelet.health(GPU_ATS));
+      expect(kubelet.registered).toHaveLength(2 * restart);
+    }
+  });
+
+  test('the device stream ends and the socket stays', async () => {
+    await kubelet.start();
+    startAgent([one]);
+    await registrations(1);
+    kubelet.cutStream(GPU);
+    await registrations(2);
+  });
+
+  test('only the own socket is removed', async () => {
+    await kubelet.start();
+    startAgent([one]);
+    await registrations(1);
+    const name = kubelet.endpoints.get(GPU)!.request.endpoint;
+    unlinkSync(join(kubelet.pluginDir, name));
+    await registrations(2);
+    expect(readdirSync(kubelet.pluginDir).sort()).toEqual(['kubelet.sock', name].sort());
+  });
+
+  test('the whole directory is replaced', async () => {
+    await kubelet.start();
+    startAgent([one]);
+    await registrations(1);
+    await kubelet.stop();
+    rmSync(kubelet.root, { recursive: true });
+    await kubelet.start();
+    await registrations(2);
+  });
+
+  test('a kubelet that refuses at first', async () => {
+    kubelet.refuse = 'not yet';
+    await kubelet.start();
+    startAgent([one]);
+    await until(() => existsSync(join(kubelet.pluginDir, 'vsmmu.io~10de-2941.sock')));
+    kubelet.refuse = undefined;
+    await registrations(1);
+  });
+
+  test('stopping removes the socket and leaves nothing running', async () => {
+    await kubelet.start();
+    const { stop } = startAgent([one]);
+    await registrations(1);
+    await stop();
+    expect(readdirSync(kubelet.pluginDir)).toEqual(['kubelet.sock']);
+  });
+});
+
+describe('vsmmu agent', () => {
+  test('serves a recorded host without a configuration until it is told to stop', async () => {
+    await kubelet.start();
+    const abort = new AbortController();
+    const stderr = new PassThrough();
+    const io = {
+      stdin: new PassThrough(),
+      stdout: new PassThrough(),
+      stderr,
+      env: {},
+      color: false,
+      signal: abort.signal,
+    };
+    const host = fileURLToPath(new URL('../src/cli/demo/two-gpu-host', import.meta.url));
+    const running = runProgram(['agent', '--host', host, '--kubelet-dir', kubelet.root], io);
+    stops.push(async () => {
+      abort.abort();
+      await running;
+    });
+    const resource = await until(() => kubelet.registered.find((name) => kubelet.health(name)));
+    expect(resource).toMatch(/^vsmmu\.io\/10de-[0-9a-f]{4}(-ats)?$/);
+    const [id = ''] = Object.keys(kubelet.health(resource)!);
+    const { envs } = await kubelet.allocate(resource, id);
+    expect(Object.values(envs)).toEqual([id]);
+    abort.abort();
+    expect(await running).toBe(0);
+    const lines = String(stderr.read()).trimEnd().split('\n');
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toContainEqual(
+      expect.objectContaining({ level: 'info', message: 'Registered with the kubelet.', resource }),
+    );
+  });
+});
