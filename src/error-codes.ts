@@ -24,13 +24,15 @@ export const ERROR_CODES = {
   MALFORMED_REQUEST: 'A resolve request is not what docs/resolve.md describes.',
 
   // The host: live or recorded (src/host).
-  RECORDING_UNREADABLE: 'A folder given as a recording cannot be read, or holds none of the files of a recording.',
+  RECORDING_UNREADABLE:
+    'A folder given as a recording cannot be read, or holds none of the files of a recording.',
   RECORDING_MALFORMED: 'A file of a recording is not what docs/recording-format.md describes.',
   RECORDING_DAMAGED: 'A part of a recording is damaged or cut short; that part was left out.',
   PROBE_HW_INFO_NONE: 'IOMMU_GET_HW_INFO succeeded with data type 0: the driver tells nothing of its SMMU.',
   PROBE_HW_INFO_SHORT: 'IOMMU_GET_HW_INFO gave fewer bytes than struct iommu_hw_info_arm_smmuv3 has.',
   PROBE_BUSY: 'The device is open by somebody through its cdev, so it was not asked (EINVAL).',
-  PROBE_GROUP_NOT_VIABLE: 'The IOMMU group has a member on a host driver, so the device cannot be bound (EPERM).',
+  PROBE_GROUP_NOT_VIABLE:
+    'The IOMMU group has a member on a host driver, so the device cannot be bound (EPERM).',
   PROBE_GROUP_OPEN: "The device's legacy group is open, so it cannot be bound (EBUSY).",
   PROBE_NO_NODE: 'A device node is missing, or the device went away (ENOENT, ENODEV).',
   PROBE_NOT_PERMITTED: 'A device node may not be opened (EACCES, EPERM).',
@@ -40,7 +42,8 @@ export const ERROR_CODES = {
   PROBE_IN_USE: 'The device is in use; binding would reset it, so it was not asked.',
   PROBE_LOCKED: 'Another probe holds the lock.',
   REGISTERS_DISAGREE: 'Two devices of one SMMU were told different registers.',
-  CONFIG_SPACE_DAMAGED: 'The capability list in config space loops, points outside, or the device does not answer.',
+  CONFIG_SPACE_DAMAGED:
+    'The capability list in config space loops, points outside, or the device does not answer.',
   SYSFS_DAMAGED: 'A file of sysfs does not hold what the kernel writes there.',
 
   // Domain XML (src/domain).
