@@ -13,6 +13,7 @@ export function rememberReplies(source: HostSource, memory: ProbeMemory): HostSo
     origin: source.origin,
     findings: source.findings,
     readText: (path) => source.readText(path),
+    readBytes: (path) => source.readBytes(path),
     readLink: (path) => source.readLink(path),
     list: (path) => source.list(path),
     exists: (path) => source.exists(path),
