@@ -9,7 +9,7 @@ export const declareDomainCommands: Declare = (program, io, finish) => {
   declareRewrite(program, io, finish);
 };
 
-const existingOption = () =>
+export const existingOption = () =>
   new Option(
     '--existing <policy>',
     'values that stand in the domain: placeholders, or wishes kept and checked',
@@ -17,12 +17,12 @@ const existingOption = () =>
     .choices(['replace', 'keep'])
     .default('replace');
 
-const targetOption = () =>
+export const targetOption = () =>
   new Option('--target <place>', 'where vSMMU properties go: libvirt attributes, qemu:override, or both')
     .choices(['native', 'override', 'both'])
     .default('native');
 
-const spellingOption = () =>
+export const spellingOption = () =>
   new Option('--spelling <name>', "name of the attribute: libvirt's, a vendor's, or both")
     .choices(['ssidsize', 'ssidSize', 'both'])
     .default('ssidsize');

@@ -7,6 +7,8 @@ import { HOOK_SIDECARS_ANNOTATION } from './annotations.js';
 export interface HookContainer {
   readonly image: string;
   readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  /** Arguments behind "hook", for all VMs of the cluster. */
+  readonly args?: readonly string[];
 }
 
 const sidecarsSchema = z.array(z.looseObject({ image: z.string().nullish() }));
@@ -19,7 +21,8 @@ const sidecarsSchema = z.array(z.looseObject({ image: z.string().nullish() }));
  * @throws VsmmuError HOOK_SIDECARS_MALFORMED
  */
 export function withHookSidecar(current: string | undefined, ours: HookContainer): string {
-  const entry = JSON.stringify({ image: ours.image, imagePullPolicy: ours.imagePullPolicy, args: ['hook'] });
+  const { image, imagePullPolicy } = ours;
+  const entry = JSON.stringify({ image, imagePullPolicy, args: ['hook', ...(ours.args ?? [])] });
   if (current === undefined || current.trim() === '') return `[${entry}]`;
 
   const sidecars = parseSidecars(current);

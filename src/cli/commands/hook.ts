@@ -2,14 +2,12 @@ import type { RewriteOptions } from '../../domain/rewrite.js';
 import { ExitStatus, messageOf, VsmmuError } from '../../errors.js';
 import { hookRewriter } from '../../kubevirt/hook/rewrite.js';
 import { serveHook } from '../../kubevirt/hook/serve-hook.js';
+import { jsonLog } from '../../log/json-log.js';
 import type { CliIo } from '../io.js';
-import { jsonLog } from '../json-log.js';
 
 export interface HookCommandOptions extends RewriteOptions {
   readonly socketDir: string;
 }
-
-export const DEFAULT_SOCKET_DIR = '/var/run/kubevirt-hooks';
 
 /** Serves the hook until virt-launcher calls Shutdown or the process is told to stop; 0 then. */
 export async function runHook({ socketDir, ...rewrite }: HookCommandOptions, io: CliIo): Promise<ExitStatus> {
@@ -20,14 +18,14 @@ export async function runHook({ socketDir, ...rewrite }: HookCommandOptions, io:
     rewrite: hookRewriter(rewrite),
     onFailure: (call, error) => {
       const vsmmu = error instanceof VsmmuError ? error : undefined;
-      log('error', messageOf(error), { call, code: vsmmu?.code, place: vsmmu?.place, remedy: vsmmu?.remedy });
+      log.error(messageOf(error), { call, code: vsmmu?.code, place: vsmmu?.place, remedy: vsmmu?.remedy });
     },
   });
-  log('info', 'serving', { socket: hook.socketPath });
+  log.info('serving', { socket: hook.socketPath });
   const stop = () => void hook.close();
   if (io.signal.aborted) stop();
   io.signal.addEventListener('abort', stop, { once: true });
   await hook.stopped;
-  log('info', 'stopped');
+  log.info('stopped');
   return ExitStatus.ok;
 }

@@ -6,8 +6,8 @@ import { serveAdmission, type TlsVersion } from '../../admission/https-server.js
 import { mutateHandler } from '../../admission/mutate.js';
 import { ExitStatus, messageOf, VsmmuError } from '../../errors.js';
 import type { HookContainer } from '../../kubevirt/hook-sidecars.js';
+import { type LogFormat, type LogLevel, winstonLog } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
-import { jsonLog } from '../json-log.js';
 
 export interface WebhookCommandOptions {
   /** "ADDR:PORT", ":PORT" for every address, "[::1]:PORT". */
@@ -19,23 +19,26 @@ export interface WebhookCommandOptions {
   readonly resource: readonly string[];
   readonly hookImage: string;
   readonly hookPullPolicy: HookContainer['imagePullPolicy'];
+  readonly hookArg?: readonly string[];
   /** Seconds between the signal to stop and the end of service, for endpoints to be withdrawn. */
   readonly shutdownDelay: number;
+  readonly logLevel?: LogLevel;
+  readonly logFormat?: LogFormat;
 }
 
 /** Serves admission reviews until told to stop; 0 then. Standard output gets one line: where it listens. */
 export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Promise<ExitStatus> {
-  const log = jsonLog(io.stderr);
+  const log = winstonLog(io.stderr, { level: options.logLevel, format: options.logFormat });
   const { host, port } = parseListen(options.listen);
   const files = followCertificateFiles({
     certFile: options.tlsCert,
     keyFile: options.tlsKey,
     onChange: (pair) => {
       server.setCertificate(pair);
-      log('info', 'certificate reloaded', { file: options.tlsCert });
+      log.info('certificate reloaded', { file: options.tlsCert });
     },
     onBadPair: ({ message, place, code }) =>
-      log('warn', `certificate not reloaded: ${message}`, { place, code }),
+      log.warn(`certificate not reloaded: ${message}`, { place, code }),
   });
   let stopping = false;
   const server = await serveAdmission({
@@ -46,22 +49,26 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
     handlers: {
       '/mutate': mutateHandler({
         resources: options.resource,
-        hook: { image: options.hookImage, imagePullPolicy: options.hookPullPolicy },
+        hook: {
+          image: options.hookImage,
+          imagePullPolicy: options.hookPullPolicy,
+          args: options.hookArg ?? [],
+        },
       }),
     },
     unready: () => (stopping ? 'shutting down' : undefined),
-    onFailure: (message, error) => log('error', message, { cause: messageOf(error) }),
+    onFailure: (message, error) => log.error(message, { cause: messageOf(error) }),
   });
   io.stdout.write(`https://${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
-  log('info', 'serving', { host, port: server.port });
+  log.info('serving', { host, port: server.port });
 
   if (!io.signal.aborted) await once(io.signal, 'abort');
   stopping = true;
-  log('info', 'stopping', { delaySeconds: options.shutdownDelay });
+  log.info('stopping', { delaySeconds: options.shutdownDelay });
   await sleep(options.shutdownDelay * 1000);
   await server.close();
   files.stop();
-  log('info', 'stopped');
+  log.info('stopped');
   return ExitStatus.ok;
 }
 
