@@ -2,7 +2,7 @@
 // npm run test:real [-- SUITE...]: vsmmu against the real things (libvirt, QEMU, kernels, Kubernetes).
 // See README.md for how to write a suite.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Context } from './lib/context.mjs';
@@ -10,6 +10,7 @@ import { Ledger, NotRun } from './lib/outcome.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '..', '..');
+const cache = join(root, '.cache', 'real');
 const write = (text) => process.stdout.write(text);
 
 const budgetMinutes = Number(process.env.VSMMU_REAL_MINUTES ?? 40);
@@ -55,7 +56,7 @@ async function runSuite(suite) {
     root,
     suite: suite.name,
     ledger,
-    cache: join(root, '.cache', 'real'),
+    cache,
     signal: controller.signal,
     write,
     planned: planned.length > 0 ? planned : ['everything'],
@@ -102,19 +103,27 @@ function closeSuite(ctx, suite, why) {
   }
 }
 
-/** The suites run the built program: build it where it is missing or older than its source. */
+/**
+ * The suites run a copy of the built program, built first where it is missing or older than its source: a build
+ * that someone starts meanwhile must not take it from under a running suite.
+ */
 function build() {
-  const built = join(root, 'dist', 'vsmmu.js');
-  const builtAt = existsSync(built) ? statSync(built).mtimeMs : 0;
+  const built = join(root, 'dist');
+  const program = join(built, 'vsmmu.js');
+  const builtAt = existsSync(program) ? statSync(program).mtimeMs : 0;
   const newest = readdirSync(join(root, 'src'), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .reduce(
       (latest, entry) => Math.max(latest, statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs),
       0,
     );
-  if (builtAt >= newest) return;
-  const { status } = spawnSync(process.execPath, ['scripts/build.mjs'], { cwd: root, stdio: 'inherit' });
-  if (status !== 0) usage('the build failed (npm run build)');
+  if (builtAt < newest) {
+    const { status } = spawnSync(process.execPath, ['scripts/build.mjs'], { cwd: root, stdio: 'inherit' });
+    if (status !== 0) usage('the build failed (npm run build)');
+  }
+  const copy = join(cache, 'dist');
+  rmSync(copy, { recursive: true, force: true });
+  cpSync(built, copy, { recursive: true });
 }
 
 function usage(message) {

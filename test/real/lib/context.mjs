@@ -11,7 +11,7 @@ const PAUSES_SECONDS = [2, 10, 30];
 export class Context {
   /** The repository's root. */
   root;
-  /** The built command-line program: run it as `ctx.run(process.execPath, [ctx.vsmmu, ...])`. */
+  /** A copy of the built command-line program: run it as `ctx.run(process.execPath, [ctx.vsmmu, ...])`. */
   vsmmu;
   /** Aborted when the suite's time is over. */
   signal;
@@ -25,7 +25,7 @@ export class Context {
 
   constructor({ root, suite, ledger, cache, signal, write, planned }) {
     this.root = root;
-    this.vsmmu = join(root, 'dist', 'vsmmu.js');
+    this.vsmmu = join(cache, 'dist', 'vsmmu.js');
     this.signal = signal;
     this.#suite = suite;
     this.#ledger = ledger;

@@ -1,0 +1,61 @@
+#!/bin/busybox sh
+# The first and only program of the guest: prepares devices as the kernel command line says, lets vsmmu look at the
+# machine, hands out what it found as a tar archive on the virtio port, and powers off.
+#   vsmmu.vfs=BDF:N,...     SR-IOV functions to create first
+#   vsmmu.bind=BDF,...      devices to bind to vfio-pci
+#   vsmmu.hold=BDF          afterwards keep this device's VFIO node open, and probe again
+export PATH=/bin HOME=/tmp
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /tmp
+mkdir -p /run /tmp/out
+while read -r module; do insmod "$module"; done </modules
+
+setting() { tr ' ' '\n' </proc/cmdline | sed -n "s/^vsmmu\.$1=//p" | tr ',' '\n'; }
+
+wait_for() { # a pattern; prints what it matches. A driver's probe goes on after insmod returns.
+  tries=0
+  until [ -e "$(echo $1)" ]; do
+    tries=$((tries + 1))
+    [ $tries -gt 100 ] && { echo "init: $1 did not appear" >&2; return 1; }
+    sleep 0.1
+  done
+  echo $1
+}
+
+for vfs in $(setting vfs); do
+  pf=/sys/bus/pci/devices/${vfs%:*}
+  wait_for "$pf/sriov_numvfs" >/dev/null && echo "${vfs##*:}" >"$pf/sriov_numvfs"
+done
+for bdf in $(setting bind); do
+  device=/sys/bus/pci/devices/$bdf
+  wait_for "$device" >/dev/null || continue
+  [ -e "$device/driver" ] && echo "$bdf" >"$device/driver/unbind"
+  echo vfio-pci >"$device/driver_override"
+  echo "$bdf" >/sys/bus/pci/drivers_probe
+done
+
+vsmmu() { # name of the output, then arguments
+  name=$1
+  shift
+  echo "init: vsmmu $*"
+  node /vsmmu/dist/vsmmu.js "$@" >"/tmp/out/$name" 2>"/tmp/out/$name.err"
+  echo "$?" >"/tmp/out/$name.status"
+}
+
+uname -a >/tmp/out/uname.txt
+vsmmu probe.json probe -o json
+vsmmu record.txt record /tmp/out/recording
+dmesg >/tmp/out/dmesg.txt
+for bdf in $(setting hold); do
+  node=/dev/vfio/devices/$(ls "/sys/bus/pci/devices/$bdf/vfio-dev")
+  sleep 1000 <"$node" &
+  vsmmu held.json probe -o json
+  dmesg >/tmp/out/dmesg-held.txt
+done
+
+tar -C /tmp/out -cf "$(wait_for '/dev/vport?p1')" .
+echo "init: done"
+poweroff -f
