@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { grpcService, type FailureListener, type OpenCalls } from './handler.js';
 import type { ServedService } from './service.js';
 import { RpcError } from './status.js';
-import { listenUnix, type UnixListener } from './unix-socket.js';
+import { type Binding, listenUnix, type UnixListener } from './unix-socket.js';
 
 export { service } from './service.js';
 export type { CallContext, ServedService, ServiceHandlers } from './service.js';
@@ -11,6 +11,8 @@ export type { CallContext, ServedService, ServiceHandlers } from './service.js';
 export interface ServeOptions {
   /** Permission bits of the socket; default 0600. */
   readonly mode?: number;
+  /** Default aside. */
+  readonly binding?: Binding;
   /** How long close() lets unary calls finish; default 1,000 ms. */
   readonly graceMs?: number;
   /** Hears what handlers threw, for the log; the peer has its status already. */
@@ -50,13 +52,14 @@ export async function serveUnix(
   }
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
   const sockets = new Set<Socket>();
-  const listener = await listenUnix(path, options.mode ?? 0o600, (socket) => {
+  const accept = (socket: Socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     // A peer that vanishes mid-write is everyday; http2 ends the session, this keeps the error from being unhandled.
     socket.on('error', () => socket.destroy());
     injector.injectConnection(socket);
-  });
+  };
+  const listener = await listenUnix(path, options.mode ?? 0o600, accept, options.binding);
   let closing: Promise<void> | undefined;
   return {
     path,

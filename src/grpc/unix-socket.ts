@@ -18,9 +18,15 @@ export interface UnixListener {
 let bindings = 0;
 
 /**
- * Binds a unix socket that no one can reach before its mode is right, and whose path appears with one rename,
- * already listening: a directory scanner (the kubelet's plugin watcher, virt-launcher) never meets it half done.
- * The rename also keeps libuv from removing a successor's socket: on close it unlinks the name it was bound under.
+ * Where the socket is bound. `aside`: under another name, then renamed, so that a watcher of the folder meets it
+ * listening and with its final mode, and libuv, which on close unlinks the name it bound, never removes a
+ * successor's socket. `in-place`: under its own name at once, for folders where any other name is taken for a
+ * socket too: virt-launcher remembers every file it finds in a hook's folder and would call a name that is gone.
+ */
+export type Binding = 'aside' | 'in-place';
+
+/**
+ * Binds a unix socket that no one can reach before its mode is right.
  *
  * @param mode permission bits of the socket; connecting needs write permission
  * @throws VsmmuError SOCKET_PATH_TOO_LONG, SOCKET_PATH_TAKEN, SOCKET_UNUSABLE
@@ -29,17 +35,21 @@ export async function listenUnix(
   path: string,
   mode: number,
   onConnection: (socket: Socket) => void,
+  binding: Binding = 'aside',
 ): Promise<UnixListener> {
-  const bound = join(dirname(path), `.${process.pid}.${bindings++}`);
+  const bound = binding === 'aside' ? join(dirname(path), `.${process.pid}.${bindings++}`) : path;
   checkLength(path);
   checkLength(bound);
   const server = createServer(onConnection);
+  if (binding === 'in-place') removeStaleSocket(path);
   await listen(server, bound, path);
   try {
     chmodSync(bound, mode);
     const { ino, dev } = lstatSync(bound);
-    removeStaleSocket(path);
-    renameSync(bound, path);
+    if (binding === 'aside') {
+      removeStaleSocket(path);
+      renameSync(bound, path);
+    }
     return listener(server, path, ino, dev);
   } catch (error) {
     server.close();

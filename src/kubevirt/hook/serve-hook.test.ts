@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, watch } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -59,6 +60,21 @@ function client<S extends DescService>(description: S): UnixClient<S>['call'] {
   clients.push(made);
   return made.call;
 }
+
+test('no other name is ever in the folder, which virt-launcher would take for one more socket', async () => {
+  const names: (string | null)[] = [];
+  const watcher = watch(dir, (_, name) => names.push(name));
+  const second = await serveHook({
+    socketDir: dir,
+    env: { CONTAINER_NAME: 'second' },
+    rewrite: (xml) => xml,
+    onFailure: () => undefined,
+  });
+  while (!names.includes('second.sock')) await once(watcher, 'change');
+  await second.close();
+  watcher.close();
+  expect(new Set(names)).toEqual(new Set(['second.sock']));
+});
 
 test('only one file is in the folder: the socket, for its owner alone', () => {
   expect(readdirSync(dir)).toEqual(['hook-sidecar-0.sock']);

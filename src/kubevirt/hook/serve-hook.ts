@@ -31,7 +31,10 @@ export async function serveHook({ socketDir, env, rewrite, onFailure }: HookOpti
   const { promise: stopped, resolve: stop } = deferred();
   // The answer to Shutdown still has to leave: closing lets running calls finish first.
   const services = hookServices(rewrite, () => setImmediate(() => void close()));
-  const server = await serveUnix(join(socketDir, hookSocketName(env)), services, { onFailure });
+  const server = await serveUnix(join(socketDir, hookSocketName(env)), services, {
+    onFailure,
+    binding: 'in-place',
+  });
 
   function close(): Promise<void> {
     const closed = server.close();
