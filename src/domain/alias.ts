@@ -9,15 +9,19 @@ function userAlias(device: XmlElement): string | undefined {
 }
 
 /**
- * Final aliases of devices of one kind, in libvirt's order: the user's own, or prefix and number, where devices
- * with an alias of their own take no number.
+ * Final aliases of hostdevs, in libvirt's order: the user's own, or "hostdev" and the next number. Those with an
+ * alias of their own take no number (libvirt 12.8).
  */
-export function finalAliases(
-  prefix: string,
-  devices: readonly XmlElement[],
-): ReadonlyMap<XmlElement, string> {
+export function hostdevAliases(devices: readonly XmlElement[]): ReadonlyMap<XmlElement, string> {
   let number = 0;
   return new Map(
-    devices.map((device): [XmlElement, string] => [device, userAlias(device) ?? `${prefix}${number++}`]),
+    devices.map((device): [XmlElement, string] => [device, userAlias(device) ?? `hostdev${number++}`]),
+  );
+}
+
+/** Final aliases of iommus: here the number is the place in the document, whether or not it is used (libvirt 12.8). */
+export function iommuAliases(devices: readonly XmlElement[]): ReadonlyMap<XmlElement, string> {
+  return new Map(
+    devices.map((device, place): [XmlElement, string] => [device, userAlias(device) ?? `iommu${place}`]),
   );
 }

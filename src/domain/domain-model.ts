@@ -1,6 +1,6 @@
 import { formatBdf, type Bdf } from '../bdf.js';
 import { VsmmuError } from '../errors.js';
-import { finalAliases } from './alias.js';
+import { hostdevAliases, iommuAliases } from './alias.js';
 import { attribute, childOf, childrenOf, descend, type XmlElement } from './element.js';
 import { parseLibvirtNumber } from './libvirt-number.js';
 import { readOverrides, type Overrides } from './override.js';
@@ -86,7 +86,7 @@ export function placeInDomain(model: DomainModel, element: XmlElement): string {
 }
 
 function readSmmus(iommus: readonly XmlElement[]): VirtualSmmu[] {
-  const aliases = finalAliases('iommu', iommus);
+  const aliases = iommuAliases(iommus);
   return iommus
     .filter((element) => attribute(element, 'model') === 'smmuv3')
     .map((element) => {
@@ -133,7 +133,7 @@ function readPassthrough(
 ): PassthroughDevice[] {
   const virtualFunctions = interfaces.filter((element) => attribute(element, 'type') === 'hostdev');
   const all = [...virtualFunctions, ...hostdevs];
-  const aliases = finalAliases('hostdev', all);
+  const aliases = hostdevAliases(all);
   return all
     .filter((element) => virtualFunctions.includes(element) || isPciSubsystem(element))
     .map((element) => ({

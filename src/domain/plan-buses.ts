@@ -1,7 +1,6 @@
-import { childrenOf } from './element.js';
-import { readAddress, type VirtualSmmu } from './domain-model.js';
+import type { VirtualSmmu } from './domain-model.js';
 import type { Plan } from './plan.js';
-import { freePortsBelow, PCIE_ROOT, type Topology } from './topology.js';
+import { PCIE_ROOT, type Topology } from './topology.js';
 
 /**
  * Checks on which bus each accelerated vSMMU stands; libvirt 12.8 lets all of these pass, and QEMU or the guest
@@ -46,31 +45,18 @@ function checkBus(plan: Plan, topology: Topology, smmu: VirtualSmmu): void {
       `${alias} and ${other.alias} both stand on pciBus='${pciBus}'`,
       'Leave one vSMMU on a bus.',
     );
-  checkUnplaced(plan, topology, smmu, pciBus);
+  checkUnplaced(plan, topology, smmu);
 }
 
-/** A device without a guest address may land in any empty port; behind which vSMMU, only libvirt will know. */
-function checkUnplaced(plan: Plan, topology: Topology, smmu: VirtualSmmu, pciBus: number): void {
-  const unplaced = plan.model.passthrough.filter(({ placement }) => placement.kind === 'chosen-by-libvirt');
-  if (unplaced.length === 0) return;
-  const free = pciBus === PCIE_ROOT ? [] : freePortsBelow(plan.model, pciBus, occupiedBuses(plan));
-  const empty = (topology.behind.get(smmu) ?? []).length === 0;
-  if (free.length === 0 && !empty) return;
-  for (const device of unplaced)
-    plan.refuse(
-      device.element,
-      'HOSTDEV_UNPLACED',
-      `${device.alias} has no guest address, and may or may not end up behind ${smmu.alias} (pciBus='${pciBus}')`,
-      "Give the device an <address type='pci' bus='…'/> below the bus where it belongs.",
-    );
-}
-
-function occupiedBuses(plan: Plan): Set<number> {
-  const buses = new Set<number>();
-  for (const list of childrenOf(plan.model.root, 'devices'))
-    for (const device of list.children) {
-      const bus = readAddress(device)?.bus;
-      if (bus !== undefined) buses.add(bus);
-    }
-  return buses;
+/** libvirt puts a device without a guest address on pcie.0, so it can't be the one that this vSMMU waits for. */
+function checkUnplaced(plan: Plan, topology: Topology, smmu: VirtualSmmu): void {
+  if ((topology.behind.get(smmu) ?? []).length > 0) return;
+  for (const device of plan.model.passthrough)
+    if (device.placement.kind === 'chosen-by-libvirt')
+      plan.refuse(
+        device.element,
+        'HOSTDEV_UNPLACED',
+        `${device.alias} has no guest address and ${smmu.alias} (pciBus='${String(smmu.pciBus)}') no device behind it`,
+        "Give the device an <address type='pci' bus='…'/> below that bus; libvirt would put it on pcie.0.",
+      );
 }

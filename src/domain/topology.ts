@@ -37,7 +37,7 @@ export interface Topology {
 
 /**
  * Which passed-through devices stand behind which vSMMU. A device without a guest address counts as on pcie.0:
- * there libvirt puts it, unless an empty root port is free elsewhere.
+ * libvirt adds a root port there for it, even if one below an expander bus is empty (12.8).
  */
 export function readTopology(model: DomainModel): Topology {
   const behind = new Map<VirtualSmmu, PassthroughDevice[]>(model.smmus.map((smmu) => [smmu, []]));
@@ -57,16 +57,4 @@ export function readTopology(model: DomainModel): Topology {
     if (smmu !== undefined) behind.get(smmu)?.push(device);
   }
   return { behind, lost };
-}
-
-/** Ports that libvirt may fill with a device that has no address: below this root bus, and with nothing in them. */
-export function freePortsBelow(model: DomainModel, rootBus: number, occupied: ReadonlySet<number>): number[] {
-  return [...model.controllers.values()]
-    .filter(({ model: kind }) => kind === 'pcie-root-port' || kind === 'pcie-switch-downstream-port')
-    .filter(({ index }) => !occupied.has(index))
-    .filter(({ index }) => {
-      const root = rootBusOf(model.controllers, index);
-      return 'index' in root && root.index === rootBus;
-    })
-    .map(({ index }) => index);
 }
