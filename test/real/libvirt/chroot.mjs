@@ -54,6 +54,40 @@ export class Oracle {
     return words.slice(words.findIndex((word) => !/^[A-Z_]+=/.test(word)));
   }
 
+  /**
+   * Starts QEMU with each vSMMU of a command line, on a machine that has just its bus. It can't come up without KVM;
+   * which objection comes first tells whether the properties were understood.
+   * @param {readonly string[]} argv @returns {Promise<[string, object][]>} what QEMU said of which device
+   */
+  async smmusTried(argv) {
+    const smmus = devicesOf(argv).filter(({ driver }) => driver === 'arm-smmuv3');
+    return Promise.all(
+      smmus.map(async (smmu) => {
+        const { stderr } = await this.#debian.run(
+          'qemu-system-aarch64',
+          [
+            ...[
+              '-machine',
+              'virt,gic-version=3',
+              '-cpu',
+              'max',
+              '-m',
+              '256',
+              '-nodefaults',
+              '-display',
+              'none',
+              '-S',
+            ],
+            ...['-device', JSON.stringify({ driver: 'pxb-pcie', id: smmu['primary-bus'], bus_nr: 16 })],
+            ...['-device', JSON.stringify(smmu)],
+          ],
+          { check: false, timeoutSeconds: 30 },
+        );
+        return [stderr, smmu];
+      }),
+    );
+  }
+
   /** What libvirt makes of a domain by storing it: addresses assigned, unknown things dropped. @param {string} xml */
   async defined(xml) {
     const name = /<name>([^<]+)<\/name>/.exec(xml)[1];

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NotRun } from '../lib/outcome.mjs';
+import { CASES } from './cases.mjs';
+import { Oracle, devicesOf } from './chroot.mjs';
+import { startable } from './startable.mjs';
+
+const TARGETS = ['native', 'override', 'both'];
+const RNG = 'RELAX NG: jing finds no error in a rewritten domain that was not there before';
+
+const title = {
+  versions: 'libvirt and QEMU are new enough to know the properties',
+  help: "QEMU's help names every property that vsmmu writes",
+  argv: ({ name }, target) => `${name}, ${target}: QEMU's arguments carry the resolved values`,
+  keep: ({ name }) =>
+    `${name}, --existing keep: the VM's own values are kept, or refused where the host lacks them`,
+  again: ({ name }) => `${name}: unchanged when libvirt hands it back with addresses assigned`,
+  qemu: ({ name }) => `${name}: QEMU's parser takes every property, and stops only for want of KVM`,
+};
+
+export const suite = {
+  name: 'libvirt',
+  needs: 'libvirt and QEMU of a newer Debian in a chroot; root, mmdebstrap, jing',
+  timeoutMinutes: 8,
+  checks: [
+    title.versions,
+    title.help,
+    ...CASES.flatMap((each) => [
+      ...TARGETS.map((target) => title.argv(each, target)),
+      title.keep(each),
+      title.again(each),
+      title.qemu(each),
+    ]),
+    RNG,
+  ],
+  async run(ctx) {
+    const oracle = await Oracle.open(ctx);
+    await ctx.check(title.versions, async () => {
+      const { libvirt, qemu } = await oracle.versions();
+      ctx.log(`libvirt ${libvirt}, QEMU ${qemu}`);
+      assert.ok(atLeast(libvirt, [12, 7]), `libvirt ${libvirt}`);
+      assert.ok(atLeast(qemu, [11, 1]), `QEMU ${qemu}`);
+    });
+    await ctx.check(title.help, async () => {
+      const smmu = await oracle.qemuHelp('arm-smmuv3');
+      for (const name of ['accel', 'ats', 'ril', 'ssidsize', 'oas', 'cmdqv', 'primary-bus'])
+        assert.match(smmu, new RegExp(`^ *${name}=`, 'm'));
+      assert.match(await oracle.qemuHelp('vfio-pci'), /^ *ats=/m);
+    });
+    const documents = {};
+    for (const each of CASES) await checkCase(ctx, oracle, each, documents);
+    await ctx.check(RNG, () => checkSchema(oracle, documents));
+  },
+};
+
+async function checkCase(ctx, oracle, each, documents) {
+  const domain = each.domain.replace('$DATA', process.env.VSMMU_SHARED_DATA ?? '../shared/data');
+  const path = join(ctx.root, domain);
+  if (!existsSync(path)) {
+    const names = [
+      ...TARGETS.map((target) => title.argv(each, target)),
+      title.keep(each),
+      title.again(each),
+      title.qemu(each),
+    ];
+    for (const name of names) ctx.notRun(name, `${domain} is missing`);
+    return;
+  }
+  const original = await readFile(path, 'utf8');
+  documents[each.name] = original;
+  const rewrite = (text, ...options) => vsmmuRewrite(ctx, text, each.host, ...options);
+
+  for (const target of TARGETS) {
+    await ctx.check(title.argv(each, target), async () => {
+      const text = await rewrite(original, '--target', target);
+      documents[`${each.name}, ${target}`] = text;
+      const devices = devicesOf(await oracle.argvOf(startable(text)));
+      assert.deepEqual(smmusOf(devices), each.smmus);
+      assert.deepEqual(atsOf(devices), each.devices);
+    });
+  }
+  await ctx.check(title.keep(each), async () => {
+    if (each.keep.refused !== undefined) {
+      await assert.rejects(rewrite(original, '--existing', 'keep'), each.keep.refused);
+      return;
+    }
+    const devices = devicesOf(await oracle.argvOf(startable(await rewrite(original, '--existing', 'keep'))));
+    for (const [bus, wanted] of Object.entries(each.keep)) {
+      const { cmdqv, ...smmu } = smmusOf(devices)[bus];
+      assert.deepEqual(smmu, wanted);
+      assert.notEqual(cmdqv, 'off', 'a property nobody set is not turned off');
+    }
+  });
+  await ctx.check(title.again(each), async () => {
+    const returned = await oracle.defined(startable(await rewrite(original)));
+    assert.equal(await rewrite(returned), returned);
+  });
+  await ctx.check(title.qemu(each), async () => {
+    const argv = await oracle.argvOf(startable(await rewrite(original)));
+    for (const [said, device] of await oracle.smmusTried(argv))
+      assert.match(said, /requires KVM/, JSON.stringify(device));
+  });
+}
+
+async function vsmmuRewrite(ctx, text, host, ...options) {
+  const { stdout } = await ctx.run(
+    process.execPath,
+    [ctx.vsmmu, 'rewrite', '-', '--host', host, ...options],
+    {
+      input: text,
+      cwd: ctx.root,
+      timeoutSeconds: 30,
+      label: `vsmmu rewrite - --host ${host} ${options.join(' ')}`,
+    },
+  );
+  return stdout;
+}
+
+/** The properties of every vSMMU by its bus, without what names and places it. */
+function smmusOf(devices) {
+  const smmus = devices.filter(({ driver }) => driver === 'arm-smmuv3');
+  return Object.fromEntries(
+    smmus.map(({ driver, id, 'primary-bus': bus, ...properties }) => [bus, properties]),
+  );
+}
+
+/** What every passed-through device's `ats` is, by its alias. */
+function atsOf(devices) {
+  return Object.fromEntries(
+    devices.filter(({ driver }) => driver === 'vfio-pci').map(({ id, ats }) => [id, ats]),
+  );
+}
+
+/** A rewrite may mend what the schema has against a domain (ssidSize), and may add nothing. */
+async function checkSchema(oracle, documents) {
+  const rewritten = Object.keys(documents).filter((name) =>
+    TARGETS.some((target) => name.endsWith(`, ${target}`)),
+  );
+  if (rewritten.length === 0) throw new NotRun('no domain was rewritten');
+  const verdicts = await oracle.validateRng(documents);
+  for (const name of rewritten) {
+    const before = verdicts[name.slice(0, name.lastIndexOf(', '))];
+    const added = verdicts[name].filter((message) => !before.includes(message));
+    assert.deepEqual(added, [], name);
+  }
+  // The oracle must be able to say no, or its silence means nothing.
+  const [broken] = Object.values(
+    await oracle.validateRng({ broken: '<domain type="qemu"><iommu/></domain>' }),
+  );
+  assert.notDeepEqual(broken, []);
+}
+
+function atLeast(version, [major, minor]) {
+  const [a, b] = version.split('.').map(Number);
+  return a > major || (a === major && b >= minor);
+}
