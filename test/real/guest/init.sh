@@ -46,13 +46,14 @@ vsmmu() { # name of the output, then arguments
 }
 
 uname -a >/tmp/out/uname.txt
-vsmmu probe.json probe -o json
+vsmmu probe.json probe --all -o json
 vsmmu record.txt record /tmp/out/recording
 dmesg >/tmp/out/dmesg.txt
 for bdf in $(setting hold); do
   node=/dev/vfio/devices/$(ls "/sys/bus/pci/devices/$bdf/vfio-dev")
+  [ -e "$node" ] || continue
   sleep 1000 <"$node" &
-  vsmmu held.json probe -o json
+  vsmmu held.json probe --all -o json
   dmesg >/tmp/out/dmesg-held.txt
 done
 

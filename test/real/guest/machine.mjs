@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import { NewerDebian } from '../lib/newer-debian.mjs';
 
 /**
- * What QEMU emulates: command line fragments, and what the guest shall do with the devices.
- * @typedef {{ machine: string, devices: string[], firmware?: boolean, nodes?: number, vfs?: string[], bind: string[], hold?: string }} Machine
+ * What QEMU emulates: command line fragments, what the guest shall do with the devices, and what is therefore true.
+ * smmus: names in sysfs, which are base addresses of QEMU's memory map. truth: endpoints by address, as
+ * `PCI-ID DRIVER SMMU NODE CAPABILITY`, where SMMU is an index of smmus, and "-" stands for none.
+ * @typedef {{ machine: string, devices: string[], firmware?: boolean, nodes?: number, vfs?: string[], bind: string[], hold?: string, smmus: string[], truth: Record<string, string> }} Machine
  */
 
 const MEMORY_MIB = 2048;
@@ -41,6 +43,17 @@ export const ONE_SMMU = {
   `),
   vfs: ['0000:07:00.0:2'],
   bind: ['0000:01:00.0', '0000:01:00.1', '0000:04:00.0', '0000:05:00.0', '0000:07:00.1'],
+  smmus: ['smmu3.0x0000000009050000'],
+  truth: {
+    '0000:01:00.0': '8086:10d3 vfio-pci 0 - -',
+    '0000:01:00.1': '8086:10d3 vfio-pci 0 - -',
+    '0000:04:00.0': '8086:10d3 vfio-pci 0 - -',
+    '0000:05:00.0': '1af4:1041 vfio-pci 0 - ATS',
+    '0000:06:01.0': '8086:100e e1000 0 - -',
+    '0000:07:00.0': '1b36:0010 nvme 0 - -',
+    '0000:07:00.1': '1b36:0010 vfio-pci 0 - -',
+    '0000:07:00.2': '1b36:0010 - 0 - -',
+  },
 };
 
 /**
@@ -67,7 +80,7 @@ export const THREE_SMMUS = {
     e1000e,bus=down1,romfile=
     virtio-net-pci,bus=down2,disable-legacy=on,iommu_platform=on,ats=on,romfile=
     pxb-pcie,id=pxb2,bus_nr=64,bus=pcie.0,addr=9,numa_node=1
-    arm-smmuv3,primary-bus=pxb2
+    arm-smmuv3,primary-bus=pxb2,stage=nested
     pcie-root-port,id=rp3,chassis=5,bus=pxb2,addr=0
     nvme-subsys,id=ssd
     nvme,bus=rp3,serial=vsmmu,subsys=ssd,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=2
@@ -76,6 +89,19 @@ export const THREE_SMMUS = {
   `),
   vfs: ['0000:41:00.0:2'],
   bind: ['0000:01:00.0', '0000:01:00.1', '0000:13:00.0', '0000:14:00.0', '0000:41:00.1', '0000:42:00.0'],
+  hold: '0000:42:00.0',
+  smmus: ['smmu3.0x000000000c000000', 'smmu3.0x000000000c020000', 'smmu3.0x000000000c040000'],
+  truth: {
+    '0000:01:00.0': '8086:10d3 vfio-pci 0 - -',
+    '0000:01:00.1': '8086:10d3 vfio-pci 0 - -',
+    '0000:02:01.0': '8086:100e e1000 0 - -',
+    '0000:13:00.0': '8086:10d3 vfio-pci 1 0 -',
+    '0000:14:00.0': '1af4:1041 vfio-pci 1 0 ATS',
+    '0000:41:00.0': '1b36:0010 nvme 2 1 -',
+    '0000:41:00.1': '1b36:0010 vfio-pci 2 1 -',
+    '0000:41:00.2': '1b36:0010 - 2 1 -',
+    '0000:42:00.0': '1af4:1041 vfio-pci 2 1 ATS',
+  },
 };
 
 /** A QEMU, and how it sees the cache's files. @typedef {{ start: (command: string, args: string[], options?: object) => import('node:child_process').ChildProcess, path: (path: string) => string, firmware: string }} Qemu */
@@ -150,11 +176,10 @@ export async function boot(ctx, { qemu, kernel, initrd, machine, timeoutSeconds 
   await new Promise((resolve, reject) => guest.once('close', resolve).once('error', reject));
   clearTimeout(timer);
   if (!said.includes('init: done'))
-    throw new Error(`the guest did not come to its end:\n${said.slice(-3000)}`);
-  console.log(said);
+    throw new Error(`the guest did not come to its end:\n${plain(said).slice(-3000)}`);
   await ctx.run('tar', ['-xf', handedOut], { cwd: folder });
   await rm(handedOut);
-  return { console: said, folder };
+  return { console: plain(said), folder };
 }
 
 /** As many NUMA nodes, one CPU and an equal share of the memory each. */
@@ -163,4 +188,9 @@ function numa(nodes) {
     ...['-object', `memory-backend-ram,id=ram${node},size=${MEMORY_MIB / nodes}M`],
     ...['-numa', `node,nodeid=${node},cpus=${node},memdev=ram${node}`],
   ]).flat();
+}
+
+/** Without the firmware's terminal control sequences. */
+function plain(text) {
+  return text.replace(/\u001b\[[0-9;=?]*[A-Za-z]/g, '');
 }

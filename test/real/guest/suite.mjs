@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { debianKernel, initramfs } from './initramfs.mjs';
+import { iommufdKernel } from './iommufd-kernel.mjs';
+import { ONE_SMMU, THREE_SMMUS, boot, debianQemu, newerQemu } from './machine.mjs';
+import { endpointsOf, valuesOf } from './report.mjs';
+
+/** IDR0..IDR5 of QEMU 11.1's emulated SMMUv3 (hw/arm/smmuv3.c, smmuv3_init_id_regs), as its guest reads them. */
+const STAGE_1 = [0x0d44101a, 0x02730010, 0, 0x1404, 0, 0x74];
+
+const GUESTS = [
+  {
+    name: "Debian 12's kernel, one SMMU under device tree",
+    machine: ONE_SMMU,
+    qemu: debianQemu,
+    kernel: (ctx) => debianKernel(ctx, 'bookworm'),
+    iommufd: false,
+  },
+  {
+    name: 'newest Debian kernel, three SMMUs under ACPI',
+    machine: THREE_SMMUS,
+    qemu: newerQemu,
+    kernel: (ctx) => debianKernel(ctx, 'sid'),
+    iommufd: false,
+  },
+  {
+    name: 'kernel with IOMMUFD, three SMMUs under ACPI',
+    machine: THREE_SMMUS,
+    qemu: newerQemu,
+    kernel: iommufdKernel,
+    iommufd: true,
+  },
+];
+
+const title = {
+  devices: ({ name }) =>
+    `${name}: the live probe sees the devices, SMMUs and NUMA nodes that QEMU was told to make`,
+  silent: ({ name }) => `${name}: what the kernel can't say is unknown, with the reason`,
+  hwInfo: ({ name }) => `${name}: registers and ATS come from IOMMU_GET_HW_INFO`,
+  held: ({ name }) => `${name}: a device in use is left alone, and its SMMU's registers come from another`,
+  replay: ({ name }) => `${name}: replaying the guest's recording here reports the same as its live probe`,
+};
+const titlesOf = (guest) =>
+  [title.devices, ...(guest.iommufd ? [title.hwInfo, title.held] : [title.silent]), title.replay].map(
+    (each) => each(guest),
+  );
+
+export const suite = {
+  name: 'guest',
+  needs: 'arm64 Linux guests under QEMU, Node.js for arm64 from npm, a newer Debian in a chroot; root',
+  timeoutMinutes: process.env.VSMMU_BUILD_KERNEL === '1' ? 40 : 10,
+  checks: GUESTS.flatMap(titlesOf),
+  async run(ctx) {
+    for (const guest of GUESTS) await runGuest(ctx, guest);
+  },
+};
+
+async function runGuest(ctx, guest) {
+  let kernel, qemu, initrd;
+  try {
+    kernel = await guest.kernel(ctx);
+    qemu = await guest.qemu(ctx);
+    initrd = await initramfs(ctx, kernel);
+  } catch (error) {
+    if (error.name !== 'NotRun') throw error;
+    for (const name of titlesOf(guest)) ctx.notRun(name, error.message);
+    return;
+  }
+  ctx.log(`booting Linux ${kernel.release}`);
+  const { folder } = await boot(ctx, { qemu, kernel, initrd, machine: guest.machine, timeoutSeconds: 150 });
+  const probe = await reportIn(folder, 'probe.json');
+  await ctx.check(title.devices(guest), () => {
+    assert.deepEqual(endpointsOf(probe()), guest.machine.truth);
+    assert.deepEqual(
+      probe().smmus.map(({ name }) => name),
+      guest.machine.smmus,
+    );
+  });
+  if (guest.iommufd) {
+    await ctx.check(title.hwInfo(guest), () => checkHwInfo(probe(), guest.machine));
+    const held = await reportIn(folder, 'held.json');
+    await ctx.check(title.held(guest), async () =>
+      checkHeld(held(), guest.machine.hold, await readFile(join(folder, 'dmesg-held.txt'), 'utf8')),
+    );
+  } else {
+    await ctx.check(title.silent(guest), () => checkSilent(probe(), guest.machine));
+  }
+  const passed = await ctx.check(title.replay(guest), () => checkReplay(ctx, folder, probe()));
+  if (passed) await rm(folder, { recursive: true });
+  else ctx.log(`kept for a look: ${folder}`);
+}
+
+/** What a probe in the guest printed; a function that throws with what the probe complained of, so that each check says so. */
+async function reportIn(folder, name) {
+  const [text, complaint] = await Promise.all(
+    [name, `${name}.err`].map((each) => readFile(join(folder, each), 'utf8').catch(() => '')),
+  );
+  return () => {
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw new Error(`the guest's vsmmu probe printed no report: ${complaint || text || 'nothing'}`);
+    }
+  };
+}
+
+function checkSilent(probe, { truth }) {
+  for (const smmu of probe.smmus) {
+    for (const property of ['registers', 'accel', 'cmdqv'])
+      assertUnknown(smmu[property], /\/dev\/(iommu|vfio)/);
+  }
+  for (const device of probe.devices.filter(({ driver }) => driver === 'vfio-pci')) {
+    assertUnknown(device.kernelAts, /./);
+    assertUnknown(device.cdev, /does not exist although sysfs has vfio\d/);
+    // Without the capability the answer needs no kernel; with it, nobody can tell.
+    if (truth[device.bdf].endsWith('ATS')) assertUnknown(device.effectiveAts, /./);
+    else assert.equal(device.effectiveAts.value, false);
+  }
+}
+
+function assertUnknown(answer, because) {
+  assert.equal(answer.known, false, JSON.stringify(answer));
+  assert.match(answer.because, because);
+}
+
+function checkHwInfo(probe, { truth }) {
+  assert.deepEqual(
+    probe.kernel.reportsAts.value,
+    true,
+    'bit 3 is set for devices without ATS, so this kernel knows it',
+  );
+  for (const smmu of probe.smmus) assert.equal(smmu.registers.known, true, JSON.stringify(smmu.registers));
+  const [first, second, nested] = probe.smmus.map(({ registers }) => registers.value.words);
+  assert.deepEqual(first, STAGE_1);
+  assert.deepEqual(second, STAGE_1);
+  // stage=nested turns IDR0.S2P (bit 0) on, and nothing else of what is compared here.
+  assert.equal(nested[0], STAGE_1[0] | 1);
+  for (const device of probe.devices.filter(({ driver }) => driver === 'vfio-pci')) {
+    assert.equal(device.kernelAts.value, 'not-supported', `${device.bdf}: no emulated SMMU has ATS`);
+    assert.equal(device.atsCapability.value, truth[device.bdf].endsWith('ATS'));
+    assert.equal(device.effectiveAts.value, false);
+    assert.equal(device.maxPasidLog2.value, 0);
+    assert.match(device.cdev.value, /^\/dev\/vfio\/devices\/vfio\d+$/);
+  }
+}
+
+function checkHeld(report, bdf, dmesg) {
+  const device = report.devices.find((each) => each.bdf === bdf);
+  assertUnknown(device.kernelAts, /in use|busy|open/);
+  const smmu = report.smmus.find(({ name }) => name === device.smmu.value);
+  assert.equal(smmu.registers.known, true);
+  assert.ok(!JSON.stringify(smmu.registers.evidence).includes(bdf));
+  const resets = dmesg.match(new RegExp(`${bdf}: resetting`, 'g')) ?? [];
+  assert.equal(resets.length, 1, 'only the probe before it was held has reset it');
+}
+
+async function checkReplay(ctx, folder, probe) {
+  const recording = join(folder, 'recording');
+  if (!existsSync(recording))
+    throw new Error(`no recording: ${await readFile(join(folder, 'record.txt.err'), 'utf8')}`);
+  const { stdout } = await ctx.run(
+    process.execPath,
+    [ctx.vsmmu, 'probe', '--all', '-o', 'json', '--host', recording],
+    { check: false },
+  );
+  assert.deepEqual(valuesOf(JSON.parse(stdout)), valuesOf(probe));
+}
