@@ -1,0 +1,45 @@
+{{- define "vsmmu.certificateSecret" -}}
+{{- if eq .Values.webhook.certificates.mode "existing" }}
+{{- .Values.webhook.certificates.secretName }}
+{{- else }}
+{{- include "vsmmu.fullname" . }}-webhook-tls
+{{- end }}
+{{- end }}
+
+{{- define "vsmmu.webhookHost" -}}
+{{ include "vsmmu.fullname" . }}-webhook.{{ include "vsmmu.namespace" . }}.svc
+{{- end }}
+
+{{/*
+CEL: does the device request `d` name a resource that is served? The same rule as src/kubevirt/vmi-create.ts:
+an entry that ends in "/" stands for a domain.
+*/}}
+{{- define "vsmmu.celServed" -}}
+{{- $terms := list }}
+{{- range .Values.webhook.deviceResources }}
+{{- if hasSuffix "/" . }}
+{{- $terms = append $terms (printf "d.deviceName.startsWith(%s)" (squote .)) }}
+{{- else }}
+{{- $terms = append $terms (printf "d.deviceName == %s" (squote .)) }}
+{{- end }}
+{{- end -}}
+has(d.deviceName) && ({{ join " || " $terms }})
+{{- end }}
+
+{{/* CEL: does the VMI ask for a device that is served, or carry an annotation of ours? */}}
+{{- define "vsmmu.celConcerned" -}}
+(has(object.metadata.annotations) && ('vsmmu.io/require' in object.metadata.annotations || 'vsmmu.io/resolved' in object.metadata.annotations)) || {{ include "vsmmu.celAsks" . }}
+{{- end }}
+
+{{- define "vsmmu.celAsks" -}}
+{{- $served := include "vsmmu.celServed" . -}}
+(has(object.spec) && has(object.spec.domain) && has(object.spec.domain.devices) && ((has(object.spec.domain.devices.gpus) && object.spec.domain.devices.gpus.exists(d, {{ $served }})) || (has(object.spec.domain.devices.hostDevices) && object.spec.domain.devices.hostDevices.exists(d, {{ $served }}))))
+{{- end }}
+
+{{/* The webhook never stands in the way of its own pods, nor of the control plane's namespace. */}}
+{{- define "vsmmu.namespaceSelector" -}}
+{{- $own := dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" (list "kube-system" (include "vsmmu.namespace" .) | uniq) }}
+{{- $selector := deepCopy .Values.webhook.namespaceSelector }}
+{{- $_ := set $selector "matchExpressions" (append (default (list) $selector.matchExpressions) $own) }}
+{{- toYaml $selector }}
+{{- end }}

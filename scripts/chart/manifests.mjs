@@ -1,0 +1,63 @@
+// manifests/: the chart rendered for common cases, for people without Helm. Each folder is a kustomize base.
+import { renderChart } from './helm.mjs';
+
+const CASES = {
+  'cert-manager': {
+    about: 'Agent and webhook; cert-manager issues the webhook its certificate.',
+    set: ['webhook.certificates.mode=cert-manager'],
+    apiVersions: ['cert-manager.io/v1'],
+  },
+  'hook-only': {
+    about: 'The webhook that attaches the hook, without the agent; cert-manager issues its certificate.',
+    set: ['agent.enabled=false', 'webhook.certificates.mode=cert-manager'],
+    apiVersions: ['cert-manager.io/v1'],
+  },
+  'device-plugin-only': {
+    about: 'The agent alone: no webhook, nothing that any VM must pass.',
+    set: ['webhook.enabled=false'],
+  },
+};
+
+/** The agent mounts folders of its node; the webhook keeps to "restricted". */
+const namespace = (level) => `apiVersion: v1
+kind: Namespace
+metadata:
+  name: vsmmu
+  labels:
+    pod-security.kubernetes.io/enforce: ${level}
+`;
+
+/** @returns {Record<string, string>} content by path */
+export function manifests() {
+  const files = {};
+  for (const [name, { about, set, apiVersions }] of Object.entries(CASES)) {
+    const { status, stdout, stderr } = renderChart({ set: ['tests.enabled=false', ...set], apiVersions });
+    if (status !== 0) throw new Error(`helm template for ${name}: ${stderr}`);
+    const folder = `manifests/${name}`;
+    files[`${folder}/vsmmu.yaml`] = plain(stdout);
+    files[`${folder}/namespace.yaml`] = namespace(
+      set.includes('agent.enabled=false') ? 'restricted' : 'privileged',
+    );
+    files[`${folder}/kustomization.yaml`] = kustomization(about);
+  }
+  return files;
+}
+
+/** What tells of Helm is not true of objects that kubectl applies. */
+function plain(text) {
+  const lines = text
+    .split('\n')
+    .filter((line) => !/^# Source: |^ +helm\.sh\/chart: |^ +app\.kubernetes\.io\/managed-by: /.test(line));
+  return `# Rendered from charts/vsmmu by "npm run chart"; change the chart instead.\n${lines.join('\n').trimEnd()}\n`;
+}
+
+function kustomization(about) {
+  return `# ${about}
+# Set your registry and the digest of the image you pushed, in an overlay or here.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - namespace.yaml
+  - vsmmu.yaml
+`;
+}

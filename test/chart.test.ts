@@ -1,0 +1,581 @@
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { parse } from 'yaml';
+import { z } from 'zod';
+
+import { createProgram } from '../src/cli/program.js';
+import { withHookSidecar } from '../src/kubevirt/hook-sidecars.js';
+import { capturedIo } from './captured-io.js';
+import {
+  at,
+  CHART,
+  helmRuns,
+  objectOf,
+  renderChart,
+  renderObjects,
+  runHelm,
+  type KubeObject,
+  type RenderOptions,
+} from './helm.js';
+
+const DIGEST = `sha256:${'ab'.repeat(32)}`;
+const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
+const CERT_MANAGER = ['cert-manager.io/v1'];
+const POLICIES = ['admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'];
+
+/** Sets of values that people install with; each must render, and its objects keep every rule below. */
+const VALUE_SETS: Readonly<Record<string, RenderOptions>> = {
+  default: {},
+  'high availability': {
+    values: {
+      webhook: {
+        replicas: 3,
+        podDisruptionBudget: { maxUnavailable: '34%' },
+        topologySpreadConstraints: [
+          { maxSkew: 1, topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'ScheduleAnyway' },
+        ],
+      },
+    },
+  },
+  'cert-manager': { set: ['webhook.certificates.mode=cert-manager'], apiVersions: CERT_MANAGER },
+  'cert-manager with an issuer': {
+    set: [
+      'webhook.certificates.mode=cert-manager',
+      'webhook.certificates.issuerRef.name=ca',
+      'webhook.certificates.issuerRef.kind=ClusterIssuer',
+    ],
+    apiVersions: CERT_MANAGER,
+  },
+  'a certificate of one’s own': {
+    values: { webhook: { certificates: { mode: 'existing', secretName: 'mine', caBundle: PEM } } },
+  },
+  'no webhook': { set: ['webhook.enabled=false'] },
+  'no agent': { set: ['agent.enabled=false'] },
+  'agents on chosen nodes': {
+    values: {
+      agent: {
+        nodeSelector: { 'example.org/smmu': 'true' },
+        tolerations: [],
+        affinity: { nodeAffinity: {} },
+      },
+    },
+  },
+  'images by digest': {
+    set: [`image.digest=${DIGEST}`, `hook.image.repository=hook`, `hook.image.digest=${DIGEST}`],
+  },
+  'without the internet': {
+    values: {
+      global: { imageRegistry: 'registry.example.org:5000', imagePullSecrets: [{ name: 'pull' }] },
+      image: { pullPolicy: 'Never' },
+    },
+  },
+  'SELinux and OpenShift nodes': { set: ['agent.seLinuxOptions.type=container_device_plugin_t'] },
+  'bare: no quotas, policies, accounts': {
+    set: [
+      'agent.networkPolicy.enabled=false',
+      'webhook.networkPolicy.enabled=false',
+      'webhook.podDisruptionBudget.enabled=false',
+      'agent.serviceAccount.create=false',
+      'agent.serviceAccount.name=default',
+      'webhook.serviceAccount.create=false',
+      'webhook.serviceAccount.name=default',
+      'tests.enabled=false',
+    ],
+  },
+  'the oldest Kubernetes': { kubeVersion: '1.28.0' },
+  'another release, namespace and name': {
+    release: 'blue',
+    namespace: 'devices',
+    set: ['nameOverride=smmu', 'namespaceOverride=elsewhere'],
+  },
+  'everything on': {
+    apiVersions: [...CERT_MANAGER, ...POLICIES],
+    values: {
+      commonLabels: { team: 'hw' },
+      commonAnnotations: { 'example.org/owner': 'hw' },
+      extraObjects: [
+        { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: '{{ .Release.Name }}-extra' } },
+        'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "{{ .Release.Name }}-text"}',
+      ],
+      agent: {
+        iommufd: 'auto',
+        extraArgs: ['--log-level=debug'],
+        extraEnv: [{ name: 'A', value: 'b' }],
+        extraVolumes: [{ name: 'x', emptyDir: {} }],
+        extraVolumeMounts: [{ name: 'x', mountPath: '/x' }],
+        podAnnotations: { 'example.org/a': 'b' },
+        podLabels: { a: 'b' },
+      },
+      webhook: {
+        certificates: { mode: 'cert-manager' },
+        deviceResources: ['vsmmu.io/', 'example.org/gpu'],
+        extraArgs: ['--tls-min-version=TLSv1.2'],
+        extraEnv: [{ name: 'A', value: 'b' }],
+        extraVolumes: [{ name: 'x', emptyDir: {} }],
+        extraVolumeMounts: [{ name: 'x', mountPath: '/x' }],
+        podAnnotations: { 'example.org/a': 'b' },
+        podLabels: { a: 'b' },
+        namespaceSelector: { matchLabels: { vms: 'true' } },
+        objectSelector: { matchLabels: { vm: 'true' } },
+      },
+      hook: { args: ['--target=override'] },
+      policies: { onlyOurHook: { enabled: true } },
+      resourceQuota: { enabled: true },
+    },
+  },
+};
+
+const container = z.looseObject({
+  name: z.string(),
+  image: z.string(),
+  command: z.array(z.string()).optional(),
+  args: z.array(z.string()),
+  securityContext: z.looseObject({
+    privileged: z.boolean().optional(),
+    allowPrivilegeEscalation: z.boolean().optional(),
+    readOnlyRootFilesystem: z.boolean(),
+    capabilities: z
+      .looseObject({ drop: z.array(z.string()), add: z.array(z.string()).optional() })
+      .optional(),
+  }),
+  volumeMounts: z
+    .array(z.looseObject({ name: z.string(), mountPath: z.string(), readOnly: z.boolean().optional() }))
+    .optional(),
+});
+const podSpec = z.looseObject({
+  automountServiceAccountToken: z.boolean(),
+  hostNetwork: z.boolean().optional(),
+  hostPID: z.boolean().optional(),
+  securityContext: z.looseObject({
+    runAsNonRoot: z.boolean().optional(),
+    seccompProfile: z.looseObject({ type: z.string() }),
+  }),
+  initContainers: z.array(container).optional(),
+  containers: z.array(container),
+  volumes: z
+    .array(z.looseObject({ name: z.string(), hostPath: z.looseObject({ path: z.string() }).optional() }))
+    .optional(),
+});
+type PodSpec = z.output<typeof podSpec>;
+
+function podSpecOf(object: KubeObject): PodSpec {
+  return podSpec.parse(at(object, object.kind === 'Pod' ? 'spec' : 'spec.template.spec'));
+}
+
+function podsOf(objects: readonly KubeObject[]): { readonly of: string; readonly pod: PodSpec }[] {
+  return objects
+    .filter(({ kind }) => ['Deployment', 'DaemonSet', 'Job', 'Pod'].includes(kind))
+    .map((object) => ({ of: object.metadata.name, pod: podSpecOf(object) }));
+}
+
+const containersOf = (pod: PodSpec) => [...(pod.initContainers ?? []), ...pod.containers];
+
+const onHelm = helmRuns ? describe : describe.skip;
+
+onHelm('the chart (needs Helm for x86-64 Linux)', () => {
+  test('passes helm lint --strict', () => {
+    const { status, stdout } = runHelm('lint', '--strict', CHART);
+    expect({ status, stdout }).toMatchObject({ status: 0 });
+  });
+
+  describe.each(Object.entries(VALUE_SETS))('with values for: %s', (_name, options) => {
+    let objects: KubeObject[] = [];
+    beforeAll(() => {
+      objects = renderObjects(options);
+    });
+    const own = () => objects.filter(({ metadata }) => !/-(extra|text)$/.test(metadata.name));
+
+    test('labels every object as Kubernetes recommends', () => {
+      expect(own().length).toBeGreaterThan(2);
+      for (const { kind, metadata } of own()) {
+        expect({ kind, labels: metadata.labels }).toMatchObject({
+          labels: {
+            'app.kubernetes.io/name': expect.any(String),
+            'app.kubernetes.io/instance': options.release ?? 'vsmmu',
+            'app.kubernetes.io/component': expect.any(String),
+            'app.kubernetes.io/version': expect.any(String),
+            'app.kubernetes.io/part-of': 'vsmmu',
+            'app.kubernetes.io/managed-by': 'Helm',
+            'helm.sh/chart': expect.stringMatching(/^vsmmu-\d/),
+          },
+        });
+      }
+    });
+
+    test('names no two objects alike', () => {
+      const names = objects.map(
+        ({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''} ${metadata.name}`,
+      );
+      expect(new Set(names).size).toBe(names.length);
+    });
+
+    test('runs every container without privilege, capabilities, a writable root or a token', () => {
+      for (const { of, pod } of podsOf(objects)) {
+        expect({ of, pod }).toMatchObject({
+          pod: {
+            automountServiceAccountToken: false,
+            securityContext: { seccompProfile: { type: 'RuntimeDefault' } },
+          },
+        });
+        expect(pod.hostNetwork ?? pod.hostPID ?? false).toBe(false);
+        for (const { securityContext } of containersOf(pod)) {
+          expect(securityContext).toMatchObject({
+            allowPrivilegeEscalation: false,
+            readOnlyRootFilesystem: true,
+            capabilities: { drop: ['ALL'] },
+          });
+          expect(securityContext.privileged).toBeUndefined();
+          expect(securityContext.capabilities?.add).toBeUndefined();
+        }
+      }
+    });
+
+    test('gives every container only arguments that the program has', () => {
+      for (const { pod } of podsOf(objects)) {
+        for (const { args, command } of containersOf(pod))
+          if (command === undefined) expect(unknownArguments(args)).toEqual([]);
+      }
+    });
+
+    test('mounts nothing of the node but the folders that the README lists', () => {
+      const readme = readFileSync(join(CHART, 'README.md'), 'utf8');
+      const listed = [...readme.matchAll(/^\| `(\/[^`]*)` \|/gm)].map(([, path]) => path);
+      for (const { pod } of podsOf(objects)) {
+        for (const { hostPath } of pod.volumes ?? [])
+          if (hostPath !== undefined) expect(listed).toContain(hostPath.path);
+      }
+    });
+
+    test('gives nobody any right', () => {
+      // Nothing here speaks to the API server, so any role at all would be one too many.
+      expect(objects.filter(({ kind }) => /Role/.test(kind))).toEqual([]);
+    });
+  });
+
+  test('keeps the webhook to the Pod Security Standard "restricted"', () => {
+    const pod = podSpecOf(objectOf(renderObjects(), 'Deployment'));
+    expect(pod).toMatchObject({ securityContext: { runAsNonRoot: true, runAsUser: 65532 } });
+    expect((pod.volumes ?? []).flatMap((volume) => Object.keys(volume)).sort()).toEqual(['name', 'secret']);
+  });
+
+  test('mounts only the device plugin folder for writing', () => {
+    const [agent] = podSpecOf(
+      objectOf(renderObjects({ set: ['agent.iommufd=auto'] }), 'DaemonSet'),
+    ).containers;
+    const writable = (agent?.volumeMounts ?? []).filter(({ readOnly }) => readOnly !== true);
+    expect(writable.map(({ mountPath }) => mountPath)).toEqual(['/var/lib/kubelet/device-plugins']);
+  });
+
+  describe('images', () => {
+    const image = (...set: string[]) =>
+      podSpecOf(objectOf(renderObjects({ set: ['webhook.enabled=false', ...set] }), 'DaemonSet'))
+        .containers[0]?.image;
+    test.each([
+      [[], 'vsmmu:0.1.0'],
+      [['image.tag=v2'], 'vsmmu:v2'],
+      [['image.tag=v2', `image.digest=${DIGEST}`], `vsmmu@${DIGEST}`],
+      [['image.registry=r.example'], 'r.example/vsmmu:0.1.0'],
+      [['image.registry=r.example', 'global.imageRegistry=g.example/'], 'g.example/vsmmu:0.1.0'],
+    ] as const)('%j: %s', (set, expected) => {
+      expect(image(...set)).toBe(expected);
+    });
+
+    test('the hook has the image of the rest, or its own', () => {
+      const hook = (...set: string[]) =>
+        podSpecOf(objectOf(renderObjects({ set }), 'Deployment')).containers[0]?.args.find((arg) =>
+          arg.startsWith('--hook-image='),
+        );
+      expect(hook(`image.digest=${DIGEST}`)).toBe(`--hook-image=vsmmu@${DIGEST}`);
+      expect(hook('hook.image.repository=h', 'hook.image.tag=v3', 'global.imageRegistry=g')).toBe(
+        '--hook-image=g/h:v3',
+      );
+    });
+  });
+
+  describe('refuses', () => {
+    test.each<[string, RenderOptions, RegExp]>([
+      ['tag latest', { set: ['image.tag=latest'] }, /image\.tag: "latest"/],
+      [
+        'tag latest of the hook',
+        { set: ['hook.image.repository=h', 'hook.image.tag=latest'] },
+        /hook\.image\.tag: "latest"/,
+      ],
+      ['no image', { set: ['image.repository='] }, /image\.repository is empty/],
+      [
+        'a hook digest without its repository',
+        { set: [`hook.image.digest=${DIGEST}`] },
+        /hook\.image\.repository is empty/,
+      ],
+      ['nothing to install', { set: ['agent.enabled=false', 'webhook.enabled=false'] }, /nothing is left/],
+      ['existing without a Secret', { set: ['webhook.certificates.mode=existing'] }, /secretName must name/],
+      [
+        'existing without a CA',
+        { set: ['webhook.certificates.mode=existing', 'webhook.certificates.secretName=s'] },
+        /caBundle must hold/,
+      ],
+      ['a Secret without existing', { set: ['webhook.certificates.secretName=s'] }, /for mode existing only/],
+      [
+        'an issuer without cert-manager',
+        { set: ['webhook.certificates.issuerRef.name=s'] },
+        /for mode cert-manager only/,
+      ],
+      [
+        'cert-manager that is not there',
+        { set: ['webhook.certificates.mode=cert-manager'] },
+        /install cert-manager first/,
+      ],
+      [
+        'a webhook that serves nobody',
+        { values: { webhook: { deviceResources: [] } } },
+        /would serve nobody/,
+      ],
+      [
+        'a drain that cannot end',
+        { set: ['webhook.podDisruptionBudget.maxUnavailable=0'] },
+        /lets no node be drained/,
+      ],
+      [
+        'death while serving',
+        { set: ['webhook.terminationGracePeriodSeconds=10'] },
+        /killed while they serve/,
+      ],
+      [
+        'a policy for an API server without policies',
+        { set: ['policies.onlyOurHook.enabled=true'] },
+        /needs Kubernetes 1\.30/,
+      ],
+      [
+        'a policy without the webhook',
+        { set: ['policies.onlyOurHook.enabled=true', 'webhook.enabled=false'], apiVersions: POLICIES },
+        /needs webhook\.enabled/,
+      ],
+      ['Kubernetes 1.27', { kubeVersion: '1.27.9' }, />=1\.28/],
+      ['a digest that is none', { set: ['image.digest=sha256:abc'] }, /image\.digest/],
+      ['an argument that would break out of CEL', { values: { hook: { args: ["'+x"] } } }, /hook\.args/],
+    ])('%s', (_name, options, message) => {
+      const { status, stderr } = renderChart(options);
+      expect(status).not.toBe(0);
+      expect(stderr).toMatch(message);
+    });
+
+    const schema = z.looseObject({ properties: z.record(z.string(), z.unknown()).optional() });
+    const closed = (node: unknown, path: string[] = []): string[][] => {
+      const { properties = {} } = schema.parse(node);
+      const below = Object.entries(properties)
+        .filter(([, child]) => schema.parse(child).properties !== undefined)
+        .flatMap(([name, child]) => closed(child, [...path, name]));
+      return path[0] === 'global' ? below : [path, ...below];
+    };
+    const paths = closed(JSON.parse(readFileSync(join(CHART, 'values.schema.json'), 'utf8')));
+    test.each(paths.map((path) => [path.join('.') || 'the top level', path] as const))(
+      'an unknown value in %s',
+      (_name, path) => {
+        const values = path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), { misspelt: true });
+        const { status, stderr } = renderChart({ values });
+        expect(status).not.toBe(0);
+        expect(stderr).toContain('misspelt');
+      },
+    );
+  });
+
+  test('uses every value: another one renders something else', () => {
+    const base: RenderOptions = {
+      apiVersions: [...CERT_MANAGER, ...POLICIES],
+      values: {
+        agent: { iommufd: 'auto' },
+        webhook: { certificates: { mode: 'existing', secretName: 'mine', caBundle: PEM } },
+        hook: { image: { repository: 'hook' } },
+        policies: { onlyOurHook: { enabled: true } },
+        resourceQuota: { enabled: true },
+      },
+    };
+    const before = renderWithNotes(base);
+    const unused = leaves(parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')))
+      // They matter to one mode of certificates only, and have their own tests.
+      .filter(
+        ({ path }) => !/^webhook\.certificates\.(mode|rotate|validityDays|issuerRef)$/.test(path.join('.')),
+      )
+      // What a part refers to must exist, so creating it or not is tested with the name.
+      .filter(({ path, value }) => rendersOrRefuses(withValue(base, path, another(path, value))) === before)
+      .map(({ path }) => path.join('.'));
+    expect(unused).toEqual([]);
+  }, 180_000);
+
+  test('helm’s own certificate is for the Service, of the CA in the configuration', async () => {
+    const { X509Certificate } = await import('node:crypto');
+    const objects = renderObjects({ namespace: 'ns', release: 'r' });
+    const data = z.record(z.string(), z.string()).parse(objectOf(objects, 'Secret')['data']);
+    const pem = (key: string) => new X509Certificate(Buffer.from(data[key] ?? '', 'base64'));
+    const leaf = pem('tls.crt');
+    expect(leaf.checkHost('r-vsmmu-webhook.ns.svc')).toBe('r-vsmmu-webhook.ns.svc');
+    expect(leaf.verify(pem('ca.crt').publicKey)).toBe(true);
+    expect(leaf.publicKey.asymmetricKeyDetails).toMatchObject({ namedCurve: 'prime256v1' });
+    const configuration = objectOf(objects, 'MutatingWebhookConfiguration');
+    expect(at(configuration, 'webhooks.0.clientConfig.caBundle')).toBe(data['ca.crt']);
+    expect(at(configuration, 'webhooks.0.clientConfig.service.name')).toBe(
+      objectOf(objects, 'Service').metadata.name,
+    );
+  });
+
+  test('the policy expects exactly the annotation that the webhook writes', () => {
+    const objects = renderObjects({
+      apiVersions: POLICIES,
+      set: [
+        'policies.onlyOurHook.enabled=true',
+        'hook.args={--target=both,--spelling=both}',
+        `image.digest=${DIGEST}`,
+      ],
+    });
+    const written = withHookSidecar(undefined, {
+      image: `vsmmu@${DIGEST}`,
+      imagePullPolicy: 'IfNotPresent',
+      args: ['--target=both', '--spelling=both'],
+    });
+    const policy = objectOf(objects, 'ValidatingAdmissionPolicy');
+    expect(at(policy, 'spec.validations.0.expression')).toContain(`== r'${written}'`);
+  });
+
+  test('never sends its own namespace or kube-system to the webhook', () => {
+    const webhook = at(
+      objectOf(
+        renderObjects({
+          values: {
+            webhook: { namespaceSelector: { matchExpressions: [{ key: 'a', operator: 'Exists' }] } },
+          },
+        }),
+        'MutatingWebhookConfiguration',
+      ),
+      'webhooks.0',
+    );
+    expect(at(webhook, 'namespaceSelector.matchExpressions')).toEqual([
+      { key: 'a', operator: 'Exists' },
+      { key: 'kubernetes.io/metadata.name', operator: 'NotIn', values: ['kube-system', 'vsmmu'] },
+    ]);
+  });
+
+  describe('the notes', () => {
+    test('warn of what is risky', () => {
+      const notes = renderWithNotes({ set: ['webhook.replicas=1', 'webhook.failurePolicy=Ignore'] });
+      for (const warning of [
+        /names no registry/,
+        /not pinned by digest/,
+        /one webhook pod/,
+        /failurePolicy Ignore/,
+        /certificate ends 365 days/,
+      ])
+        expect(notes).toMatch(warning);
+    });
+
+    test('warn of nothing where nothing is risky', () => {
+      const notes = renderWithNotes({
+        set: ['image.registry=r.example', `image.digest=${DIGEST}`, 'webhook.certificates.mode=cert-manager'],
+        apiVersions: CERT_MANAGER,
+      });
+      expect(notes).not.toContain('WARNING');
+      expect(notes).toContain('kubectl delete mutatingwebhookconfiguration vsmmu-webhook');
+    });
+  });
+});
+
+/** A chart whose notes are an object too; `helm template` leaves notes out, and `helm install` wants a cluster. */
+let notesChart = '';
+beforeAll(() => {
+  if (!helmRuns) return;
+  notesChart = join(mkdtempSync(join(tmpdir(), 'vsmmu-chart-')), 'vsmmu');
+  cpSync(CHART, notesChart, { recursive: true });
+  const template =
+    'notes: {{ include "vsmmu.notes" . | toJson }}\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: notes}\n';
+  writeFileSync(join(notesChart, 'templates', 'notes.yaml'), template);
+});
+afterAll(() => rmSync(join(notesChart, '..'), { recursive: true, force: true }));
+
+function renderWithNotes(options: RenderOptions): string {
+  const { status, stdout, stderr } = renderChart({ ...options, chart: notesChart });
+  if (status !== 0) throw new Error(stderr);
+  return stdout;
+}
+
+/** A combination that a guard refuses is made use of, too; one that the schema refuses is this test's mistake. */
+function rendersOrRefuses(options: RenderOptions): string {
+  const { status, stdout, stderr } = renderChart({ ...options, chart: notesChart });
+  if (stderr.includes("don't meet the specifications")) throw new Error(stderr);
+  return status === 0 ? stdout : stderr;
+}
+
+/** What of a container's arguments the command line does not have: commands, options, choices. */
+function unknownArguments(args: readonly string[]): string[] {
+  const [name = '', ...options] = args;
+  const command = createProgram(capturedIo(), () => undefined).commands.find((one) => one.name() === name);
+  if (command === undefined) return [name];
+  const required = command.options.filter(
+    ({ mandatory, long }) => mandatory && !options.some((text) => text.startsWith(`${long ?? ''}=`)),
+  );
+  return [
+    ...required.map(({ long }) => `missing ${long ?? ''}`),
+    ...options.filter((text) => {
+      const [, flag, value] = /^(--[a-z-]+)(?:=(.*))?$/s.exec(text) ?? [];
+      const option = command.options.find(({ long }) => long === flag);
+      if (option === undefined) return true;
+      if ((value === undefined) !== option.isBoolean()) return true;
+      return option.argChoices !== undefined && !option.argChoices.includes(value ?? '');
+    }),
+  ];
+}
+
+interface Leaf {
+  readonly path: readonly string[];
+  readonly value: unknown;
+}
+
+function leaves(value: unknown, path: readonly string[] = []): Leaf[] {
+  const isMap = typeof value === 'object' && value !== null && !Array.isArray(value);
+  const openMap = /(Labels|Annotations|annotations|nodeSelector|updateStrategy|resources)$/.test(
+    path.join('.'),
+  );
+  if (!isMap || openMap || Object.keys(value).length === 0) return [{ path, value }];
+  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, [...path, key]));
+}
+
+/** Values of some kind that the schema takes and that differ from the default. */
+const OTHERS: Readonly<Record<string, unknown>> = {
+  'image.digest': DIGEST,
+  'hook.image.digest': DIGEST,
+  'image.pullPolicy': 'Always',
+  'hook.image.pullPolicy': 'Always',
+  'agent.iommufd': 'never',
+  'agent.logLevel': 'debug',
+  'agent.logFormat': 'text',
+  'agent.kubeletDir': '/var/k',
+  'webhook.failurePolicy': 'Ignore',
+  'webhook.tlsMinVersion': 'TLSv1.2',
+  'webhook.deviceResources': ['example.org/'],
+  'webhook.certificates.caBundle': `${PEM}\n`,
+  'webhook.timeoutSeconds': 4,
+  'webhook.podDisruptionBudget.maxUnavailable': 2,
+  'agent.updateStrategy': { type: 'OnDelete' },
+  'hook.args': ['--target=both'],
+  'policies.onlyOurHook.enabled': false,
+  'resourceQuota.enabled': false,
+  extraObjects: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'more' } }],
+};
+
+function another(path: readonly string[], value: unknown): unknown {
+  const own = OTHERS[path.join('.')];
+  if (own !== undefined) return own;
+  if (typeof value === 'boolean') return !value;
+  if (typeof value === 'number') return value + 1;
+  if (typeof value === 'string') return 'other';
+  if (!Array.isArray(value)) return { 'example.org/other': 'true' };
+  return path.at(-1)?.endsWith('Args') === true ? ['--log-level=debug'] : [{ name: 'other' }];
+}
+
+function withValue(options: RenderOptions, path: readonly string[], value: unknown): RenderOptions {
+  const set = (node: unknown, [key = '', ...rest]: readonly string[]): unknown => ({
+    ...z.record(z.string(), z.unknown()).parse(node ?? {}),
+    [key]: rest.length === 0 ? value : set(z.record(z.string(), z.unknown()).parse(node ?? {})[key], rest),
+  });
+  return { ...options, values: set(options.values, path) };
+}
