@@ -36,6 +36,7 @@ export const ERROR_CODES = {
   PROBE_GROUP_OPEN: "The device's legacy group is open, so it cannot be bound (EBUSY).",
   PROBE_NO_NODE: 'A device node is missing, or the device went away (ENOENT, ENODEV).',
   PROBE_NOT_PERMITTED: 'A device node may not be opened (EACCES, EPERM).',
+  PROBE_NO_NESTING: 'The kernel allocates no nesting parent or no vIOMMU for the device (EOPNOTSUPP).',
   PROBE_NOT_SUPPORTED: 'The kernel does not know what was asked (EOPNOTSUPP, ENOTTY).',
   PROBE_FAILED: 'An ioctl failed with an errno that has no meaning of its own here.',
   PROBE_TIMEOUT: 'A step of the probe took longer than its time limit.',
@@ -54,8 +55,15 @@ export const ERROR_CODES = {
   DOMAIN_VALUE: 'A value in the domain is none that libvirt or QEMU would take.',
   PCI_CIRCLE: 'PCI controllers of the domain stand behind each other.',
   IOMMU_BUS: 'An accelerated vSMMU stands on no bus, on a wrong one, or on one with another vSMMU.',
+  IOMMU_MIX: 'Several iommus of a domain are not all vSMMUs with a bus of their own.',
+  EMULATED_DEVICE: 'An emulated device stands behind an accelerated vSMMU.',
+  IOMMUFD_REQUIRED: 'A device behind an accelerated vSMMU does not use iommufd.',
+  NODESET: 'A Generic Initiator names a guest NUMA cell that is not there.',
   HOSTDEV_UNKNOWN: 'A device of the domain is not one of the host.',
   HOSTDEV_UNPLACED: 'A passed-through device has no guest address, so its vSMMU is not known.',
+  BUS_NUMBERS: 'The guest has no PCI bus number, index or slot left for what must be added.',
+  TARGET_LACKS: 'What is asked for cannot be written for this libvirt and QEMU.',
+  WISH_MALFORMED: 'A value set by hand is none that vsmmu knows.',
   PLAN_UNSETTLED: 'A rewritten domain would be changed again by a second rewrite.',
 
   // Command line (src/cli).
@@ -75,6 +83,8 @@ export const ERROR_CODES = {
   // Admission webhook (src/admission).
   TLS_FILES: 'The serving certificate and its key cannot be used.',
   LISTEN_FAILED: 'The webhook cannot listen on its address.',
+  REQUIRE_MALFORMED: 'The annotation vsmmu.io/require is not what docs/webhook.md describes.',
+  CERTIFICATE_SECRET: "The Secret with the webhook's certificates cannot be read or written.",
 
   // gRPC over unix sockets (src/grpc).
   SOCKET_PATH_TOO_LONG: 'The path of a unix socket is longer than Linux takes.',
@@ -101,6 +111,13 @@ export const ERROR_CODES = {
   KUBE_THROTTLED: 'The API server asks us to slow down (429).',
   KUBE_UNAVAILABLE: 'The API server failed, or is not ready (5xx).',
   KUBE_REFUSED: 'The API server refused the request as wrong (400, 422, ...).',
+
+  // Objects in the cluster (src/cluster).
+  PROFILE_MALFORMED: 'A NodeProfile is not what its schema describes.',
+
+  // The fleet: policies, baselines, the controller (src/fleet).
+  POLICY_MALFORMED: 'A Policy is not what docs/policies.md describes.',
+  BASELINE_MALFORMED: 'A Baseline is not what docs/fleet.md describes.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -6,7 +6,14 @@ import type { Bdf } from '../src/bdf.js';
 import { openRecording } from '../src/host/recording.js';
 import { probeHost } from '../src/host/probe.js';
 import type { DeviceReport, HostReport } from '../src/host/report.js';
-import { buildKit, findCompiler, liveProbe, replyTable, startLiveProbe, type LiveProbeKit } from './shim/live-probe.js';
+import {
+  buildKit,
+  findCompiler,
+  liveProbe,
+  replyTable,
+  startLiveProbe,
+  type LiveProbeKit,
+} from './shim/live-probe.js';
 import { sharedData } from './shared-data.js';
 import { materialise } from './shim/recorded-root.js';
 
@@ -28,13 +35,12 @@ const NAMES = new Map([
   ['0000:41:00.0', 'vfio6'],
 ]);
 
+/** How it came to be known, and what that recording has no queries for. */
+const HOW_KNOWN = new Set(['evidence', 'origin', 'because', 'remedy', 'nesting', 'accel', 'options']);
+
 /** Everything but how it came to be known. */
 function answersOnly(value: unknown): unknown {
-  return JSON.parse(
-    JSON.stringify(value, (key, item: unknown) =>
-      key === 'evidence' || key === 'origin' || key === 'because' || key === 'remedy' ? undefined : item,
-    ),
-  );
+  return JSON.parse(JSON.stringify(value, (key, item: unknown) => (HOW_KNOWN.has(key) ? undefined : item)));
 }
 
 function deviceIn(report: HostReport, bdf: string): DeviceReport {
@@ -69,12 +75,13 @@ else
 
     test('binds each device once and asks for the SMMU, then for a CMDQV', async () => {
       const { calls } = await liveProbe(kit, { root }, table());
-      expect(calls.slice(0, 5)).toEqual([
-        'open iommu',
+      expect(calls.filter((call) => call.endsWith(' vfio0'))).toEqual([
         'open vfio0',
         'bind vfio0',
         'hw_info vfio0',
         'hw_info(input type) vfio0',
+        'hwpt_alloc vfio0',
+        'viommu_alloc vfio0',
       ]);
       expect(calls.filter((call) => call.startsWith('bind')).sort()).toEqual(
         [...NAMES.values()].map((name) => `bind ${name}`),
@@ -88,6 +95,40 @@ else
     });
 
     const { errno } = constants;
+    test('proves nesting by allocating what a vSMMU stands on', async () => {
+      const { report } = await liveProbe(kit, { root }, table());
+      expect(report.smmus[0]?.nesting).toMatchObject({ known: true, value: true });
+      // The emulated SMMU has no stage 2: allocation alone would not make it usable.
+      expect(report.smmus[0]?.accel).toMatchObject({ known: true, value: false });
+    });
+
+    test.each([
+      ['hwpt', errno.EOPNOTSUPP, false, 'stage 2'],
+      ['viommu', errno.EOPNOTSUPP, false, 'CANWBS'],
+      ['viommu', errno.ENOTTY, false, 'IOMMU_VIOMMU_ALLOC'],
+      ['hwpt', errno.ENOMEM, undefined, 'ENOMEM'],
+    ])('explains errno of %s_alloc %d', async (step, number, value, word) => {
+      const all = [...NAMES.values()].map((name) => `fail ${step} ${name} ${number}`);
+      const { report } = await liveProbe(kit, { root }, [...all, ...table()]);
+      const nesting = report.smmus[0]?.nesting;
+      expect(nesting?.known === true ? nesting.value : undefined).toBe(value);
+      expect(JSON.stringify(nesting)).toContain(word);
+    });
+
+    test('one device that may not nest does not speak for the SMMU', async () => {
+      const { report } = await liveProbe(kit, { root }, [
+        `fail viommu vfio0 ${errno.EOPNOTSUPP}`,
+        ...table(),
+      ]);
+      expect(deviceIn(report, '0000:01:00.0').nesting).toMatchObject({ known: true, value: false });
+      expect(report.smmus[0]?.nesting).toMatchObject({ known: true, value: true });
+    });
+
+    test('a device that is slow to open holds up no other', async () => {
+      const { calls } = await liveProbe(kit, { root }, ['delay bind vfio0 1500', ...table()]);
+      expect(calls.indexOf('hw_info vfio0')).toBeGreaterThan(calls.indexOf('viommu_alloc vfio6'));
+    });
+
     test.each([
       ['bind', errno.EINVAL, 'PROBE_BUSY'],
       ['bind', errno.EPERM, 'PROBE_GROUP_NOT_VIABLE'],

@@ -53,12 +53,15 @@ describeRecording('linux-7.1-acpi-pxb', () => {
     expect(report.findings).toEqual([]);
   });
 
-  test('one SMMU, which an accelerated vSMMU can use', async () => {
+  test('one SMMU that passes the checks of QEMU, yet has no stage 2 for the kernel to nest on', async () => {
     const { smmus } = await probe('linux-7.1-acpi-pxb');
     expect(smmus.map(({ name, features }) => [name, features.limits, features.obstacles])).toEqual([
       [SMMU, { ats: false, ril: true, ssidsize: 0, oas: 44, cmdqv: false }, []],
     ]);
-    expect(smmus[0]?.accel).toMatchObject({ known: true, value: true });
+    expect(smmus[0]?.accel).toMatchObject({
+      value: false,
+      evidence: [{ reading: 'IDR0[0]=0: no stage 2 to nest on' }],
+    });
     const readings = smmus[0]?.registers.evidence.map(({ reading }) => reading);
     expect(readings).toEqual(
       expect.arrayContaining(['IDR0=0x0d40101a', 'IDR0[10]=0', 'IDR3[10]=1', 'IDR5[2:0]=4']),
@@ -73,6 +76,35 @@ describeRecording('linux-7.1-acpi-pxb', () => {
       value: true,
       evidence: [{ reading: 'out_capabilities bit 3 set', source: 'IOMMU_GET_HW_INFO of 0000:01:00.0' }],
     });
+  });
+
+  test('firmware does not let the root complex use ATS', async () => {
+    const { devices } = await probe('linux-7.1-acpi-pxb');
+    expect(devices[0]?.firmwareAts).toEqual({
+      known: true,
+      value: false,
+      evidence: [
+        {
+          reading: 'root complex of segment 0: ats_attribute bit 0 = 0',
+          source: '/sys/firmware/acpi/tables/IORT',
+        },
+      ],
+    });
+  });
+
+  test('PCIe root, reset methods, SR-IOV and group members', async () => {
+    const { devices } = await probe('linux-7.1-acpi-pxb');
+    const of = (bdf: string) => devices.find((device) => device.bdf.endsWith(bdf));
+    expect([valueOf(of('05:00.0')!.pcieRoot), valueOf(of('41:00.0')!.pcieRoot)]).toEqual([
+      'pci0000:00',
+      'pci0000:40',
+    ]);
+    expect(valueOf(of('01:00.0')!.resetMethods)).toEqual(['pm', 'bus']);
+    expect(of('08:00.0')?.sriov).toEqual({ role: 'physical', total: 2, enabled: 0, virtualFunctions: [] });
+    expect(of('01:00.0')?.sriov).toEqual({ role: 'none' });
+    expect(of('05:00.0')?.groupMembers).toEqual([
+      { bdf: '0000:04:00.0', driver: 'pcieport', hinders: false },
+    ]);
   });
 
   test('no numa_node file is told apart from -1', async () => {
@@ -177,6 +209,7 @@ describeRecording('linux-7.1-idr-ats', () => {
     const { findings, smmus } = await probe('linux-7.1-idr-ats');
     expect(findings.map(({ code }) => code)).toEqual(['RECORDING_DAMAGED']);
     expect(findings[0]?.message).toContain('iommu-hw-info.json item 1: data_hex has text behind the hex');
+    expect(smmus[0]?.accel).toMatchObject({ known: false, because: expect.stringContaining('not proven') });
     expect(smmus[0]?.registers).toMatchObject({ value: { words: [223090331, 41092368, 0, 5124, 0, 117] } });
   });
 
@@ -224,7 +257,7 @@ describeRecording('linux-7.1-acpi-pxb', () => {
   test('vsmmu probe as a table tells the answers and why', async () => {
     const io = capturedIo();
     await runProbe({ host, all: true, output: 'table' }, io);
-    expect(io.out()).toMatch(/^smmu3\.0x0000000009050000 +yes +no +yes +0 +44 +no$/m);
+    expect(io.out()).toMatch(/^smmu3\.0x0000000009050000 +no +no +yes +0 +44 +no$/m);
     expect(io.out()).toMatch(/^0000:06:00\.0 +ATS: no +IDR0\[10\]=0, out_capabilities bit 3 set/m);
     expect(io.out()).toContain('a bridge is not passed through');
   });

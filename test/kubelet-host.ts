@@ -1,23 +1,35 @@
 import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseBdf, type Bdf } from '../src/bdf.js';
+import type { HwInfoReply } from '../src/host/hw-info.js';
 import { openLiveHost } from '../src/host/live-host.js';
+import { probeHost } from '../src/host/probe.js';
 import type { DeviceReport, HostReport } from '../src/host/report.js';
-import { known, unknown } from '../src/smmu/answer.js';
+import { known } from '../src/smmu/answer.js';
 
 export interface FunctionOfHost {
   readonly bdf: string;
   readonly group: number;
   readonly driver?: string;
+  /** null: -1 in sysfs; 'silent': no such file. */
   readonly numa?: number | null | 'silent';
   readonly smmu?: string;
   readonly ids?: readonly [number, number];
-  readonly ats?: boolean | undefined;
+  /** false: vfio-dev without its node, as on Debian's 6.12. */
   readonly cdev?: boolean;
-  readonly notReady?: string;
+  /** What the probe would have learnt from the SMMU, which no test has. */
+  readonly ats?: boolean;
+  readonly pasidBits?: number;
 }
 
-/** Directory tree of a host, and the report that a probe of it would give: devices on VFIO drivers, real links, real nodes. */
+const NOT_ASKED: HwInfoReply = {
+  kind: 'not-asked',
+  because: 'a test has no SMMU',
+  remedy: 'None.',
+  source: 'the test',
+  code: undefined,
+};
+
+/** A host's /sys and /dev as a directory tree, read by the real probe; only the SMMU's own answers are given. */
 export class HostTree {
   readonly root: string;
   readonly functions = new Map<string, FunctionOfHost>();
@@ -36,93 +48,79 @@ export class HostTree {
   plug(fn: FunctionOfHost): void {
     this.unplug(fn.bdf);
     this.functions.set(fn.bdf, fn);
-    const { bdf, group, driver = 'vfio-pci' } = fn;
-    const home = `/sys/devices/pci${bdf.slice(0, 7)}/${bdf}`;
-    mkdirSync(join(this.root, home), { recursive: true });
-    this.#link(`/sys/bus/pci/devices/${bdf}`, `../../../devices/pci${bdf.slice(0, 7)}/${bdf}`);
+    const { bdf, group, driver = 'vfio-pci', numa = 0, smmu = 'smmu3.0x1', ids = [0x10de, 0x2941] } = fn;
+    const home = this.#home(bdf);
+    this.#link(`/sys/bus/pci/devices/${bdf}`, `../../..${home.slice('/sys'.length)}`);
+    this.#file(`${home}/vendor`, `0x${ids[0].toString(16)}`);
+    this.#file(`${home}/device`, `0x${ids[1].toString(16)}`);
+    this.#file(`${home}/class`, '0x030200');
+    if (numa !== 'silent') this.#file(`${home}/numa_node`, String(numa ?? -1));
     this.#link(`${home}/driver`, `../../../bus/pci/drivers/${driver}`);
     this.#link(`${home}/iommu_group`, `../../../kernel/iommu_groups/${group}`);
+    this.#link(`${home}/iommu`, `../../virtual/iommu/${smmu}`);
+    this.#link(`/sys/kernel/iommu_groups/${group}/devices/${bdf}`, `../../../..${home.slice('/sys'.length)}`);
+    if (!driver.includes('vfio')) return;
     this.#file(`/dev/vfio/${group}`);
-    if (fn.cdev === false) return;
-    mkdirSync(join(this.root, home, 'vfio-dev', this.vfioName(bdf)), { recursive: true });
-    this.#file(`/dev/vfio/devices/${this.vfioName(bdf)}`);
+    const vfio = this.vfioName(bdf);
+    mkdirSync(join(this.root, home, 'vfio-dev', vfio), { recursive: true });
+    if (fn.cdev !== false) this.#file(`/dev/vfio/devices/${vfio}`);
   }
 
   unplug(bdf: string): void {
+    const group = this.functions.get(bdf)?.group;
     this.functions.delete(bdf);
-    rmSync(join(this.root, `/sys/bus/pci/devices/${bdf}`), { force: true });
-    rmSync(join(this.root, `/sys/devices/pci${bdf.slice(0, 7)}/${bdf}`), { recursive: true, force: true });
+    this.remove(`/sys/bus/pci/devices/${bdf}`);
+    this.remove(this.#home(bdf));
+    if (group !== undefined) this.remove(`/sys/kernel/iommu_groups/${group}/devices/${bdf}`);
   }
 
   remove(path: string): void {
-    rmSync(join(this.root, path));
+    rmSync(join(this.root, path), { recursive: true, force: true });
   }
 
   vfioName(bdf: string): string {
     return `vfio${parseInt(bdf.replace(/[:.]/g, ''), 16) % 1000}`;
   }
 
-  report(): HostReport {
-    const all = [...this.functions.values()];
+  async report(): Promise<HostReport> {
+    const live = this.source;
+    const report = await probeHost({
+      origin: live.origin,
+      findings: live.findings,
+      readText: (path) => live.readText(path),
+      readBytes: (path) => live.readBytes(path),
+      readLink: (path) => live.readLink(path),
+      list: (path) => live.list(path),
+      exists: (path) => live.exists(path),
+      pciConfig: (bdf) => live.pciConfig(bdf),
+      devicesBeyondSysfs: () => [],
+      hwInfo: () =>
+        Promise.resolve({ hwInfo: NOT_ASKED, cmdqv: NOT_ASKED, evidence: [], findings: [] } as never),
+      close: () => live.close(),
+    });
+    return { ...report, devices: report.devices.map((device) => this.#withAnswers(device)) };
+  }
+
+  #withAnswers(device: DeviceReport): DeviceReport {
+    const { ats, pasidBits } = this.functions.get(device.bdf) ?? {};
     return {
-      origin: 'a tree of a test',
-      kernel: {
-        release: known('7.1.0'),
-        commandLine: known(''),
-        reportsAts: known(true),
-      },
-      smmus: [],
-      devices: all.map((fn) => deviceReport(fn, all)),
-      findings: [],
+      ...device,
+      effectiveAts: ats === undefined ? device.effectiveAts : known(ats),
+      effectivePasidBits: pasidBits === undefined ? device.effectivePasidBits : known(pasidBits),
     };
   }
 
-  #file(path: string): void {
+  #home(bdf: string): string {
+    return `/sys/devices/pci${bdf.split(':').slice(0, 2).join(':')}/${bdf}`;
+  }
+
+  #file(path: string, content = ''): void {
     mkdirSync(dirname(join(this.root, path)), { recursive: true });
-    writeFileSync(join(this.root, path), '');
+    writeFileSync(join(this.root, path), content);
   }
 
   #link(path: string, target: string): void {
     mkdirSync(dirname(join(this.root, path)), { recursive: true });
     symlinkSync(target, join(this.root, path));
   }
-}
-
-function deviceReport(fn: FunctionOfHost, all: readonly FunctionOfHost[]): DeviceReport {
-  const { driver = 'vfio-pci', ids = [0x10de, 0x2941], numa = 0, ats } = fn;
-  const silence = { because: 'the test says nothing', remedy: 'None.' };
-  const silent = <T>() => unknown<T>(silence.because, silence.remedy);
-  return {
-    bdf: bdfOf(fn.bdf),
-    vendor: ids[0],
-    device: ids[1],
-    classCode: 0x030200,
-    driver,
-    passthrough:
-      fn.notReady === undefined && driver.includes('vfio')
-        ? { ready: true, driver }
-        : { ready: false, reason: fn.notReady ?? `on driver ${driver}` },
-    vfio: driver.includes('vfio'),
-    smmuReport: fn.smmu,
-    smmu: fn.smmu === undefined ? silent() : known(fn.smmu),
-    iommuGroup: known(fn.group),
-    groupMates: all
-      .filter((mate) => mate.group === fn.group && mate.bdf !== fn.bdf)
-      .map((mate) => bdfOf(mate.bdf)),
-    numaNode: numa === 'silent' ? silent() : known(numa),
-    cdev: silent(),
-    atsCapability: silent(),
-    priCapability: silent(),
-    pasidCapability: silent(),
-    kernelAts: silent(),
-    maxPasidLog2: silent(),
-    effectiveAts: ats === undefined ? silent() : known(ats),
-    effectivePasidBits: silent(),
-  };
-}
-
-export function bdfOf(text: string): Bdf {
-  const bdf = parseBdf(text);
-  if (bdf === undefined) throw new Error(`${text} is no BDF`);
-  return bdf;
 }

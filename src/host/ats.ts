@@ -45,18 +45,20 @@ export function atsCapabilityOf(
 
 /**
  * Effective ATS, for scheduling: IDR0.ATS, the capability, and the kernel's word must all say yes.
- * A definite no from any of them wins over what the others cannot say.
+ * A definite no from any of them, or from a veto, wins over what the others cannot say.
+ * @param vetoes conditions whose no is definite and whose yes or silence proves nothing
  */
 export function effectiveAtsOf(
   smmuAts: Answer<boolean>,
   capability: Answer<boolean>,
   kernelAts: Answer<'supported' | 'not-supported'>,
+  vetoes: readonly Answer<boolean>[],
 ): Answer<boolean> {
   const kernel: Answer<boolean> = kernelAts.known
     ? known(kernelAts.value === 'supported', ...kernelAts.evidence)
     : kernelAts;
   const parts = [smmuAts, kernel, capability];
-  const noes = parts.filter((part) => part.known && !part.value);
+  const noes = [...parts, ...vetoes].filter((part) => part.known && !part.value);
   if (noes.length > 0) return known(false, ...noes.flatMap((part) => part.evidence));
   const silent = parts.filter((part) => !part.known);
   const [first] = silent;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { Bdf } from '../bdf.js';
 import type { Evidence } from '../smmu/answer.js';
 import { findHolders } from './device-holders.js';
 import type { DeviceReplies, HwInfoReply, ProbeStep } from './hw-info.js';
@@ -39,7 +40,7 @@ export class DeviceProber {
       evidence: readonly Evidence[] = [],
     ): DeviceReplies => {
       const reply: HwInfoReply = { kind: 'not-asked', because, remedy, source, code };
-      return { hwInfo: reply, cmdqv: reply, evidence, findings: [] };
+      return { hwInfo: reply, cmdqv: reply, nesting: reply, evidence, findings: [] };
     };
 
     if (this.#options.bind === false)
@@ -65,7 +66,7 @@ export class DeviceProber {
         'Probe it when no VM has it; the SMMU can be asked through another device behind it.',
         evidence,
       );
-    return this.#converse(target.vfioName, source, evidence);
+    return this.#converse(target.bdf, target.vfioName, evidence);
   }
 
   async close(): Promise<void> {
@@ -82,7 +83,8 @@ export class DeviceProber {
     return this.#lock;
   }
 
-  async #converse(vfioName: string, source: string, evidence: readonly Evidence[]): Promise<DeviceReplies> {
+  async #converse(bdf: Bdf, vfioName: string, evidence: readonly Evidence[]): Promise<DeviceReplies> {
+    const source = `IOMMU_GET_HW_INFO of ${bdf}`;
     const limit = this.#options.stepTimeoutMs ?? STEP_TIMEOUT_MS;
     const cdev = join(this.#root, '/dev/vfio/devices', vfioName);
     const binding = BoundDevice.bind(join(this.#root, '/dev/iommu'), cdev);
@@ -92,7 +94,8 @@ export class DeviceProber {
       try {
         const hwInfo = await within(device.hwInfo(undefined, source), limit, 'hw-info');
         const cmdqv = await within(device.cmdqv(source), limit, 'hw-info');
-        return { hwInfo, cmdqv, evidence, findings: [] };
+        const nesting = await within(device.nesting(`nesting with ${bdf}`), limit, 'viommu-alloc');
+        return { hwInfo, cmdqv, nesting, evidence, findings: [] };
       } finally {
         await within(device.close(), limit, 'hw-info');
       }
@@ -101,7 +104,7 @@ export class DeviceProber {
       void binding.then((late) => late.close()).catch(() => undefined);
       if (!(error instanceof StepError)) throw error;
       const reply: HwInfoReply = { kind: 'failed', step: error.step, errno: error.errno, source };
-      return { hwInfo: reply, cmdqv: reply, evidence, findings: [] };
+      return { hwInfo: reply, cmdqv: reply, nesting: reply, evidence, findings: [] };
     }
   }
 }

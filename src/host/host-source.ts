@@ -42,8 +42,10 @@ export interface HwInfoTarget {
 export interface HostSource {
   /** "this host" or "recording DIR". */
   readonly origin: string;
-  /** File content as UTF-8; bytes that are none are replaced. Content beyond 64 KiB is refused (EFBIG). */
+  /** File content as UTF-8; bytes that are none are replaced. Content beyond 1 MiB is refused (EFBIG). */
   readText(path: string): Read<string>;
+  /** The same of a binary file, such as a firmware table. */
+  readBytes(path: string): Read<Uint8Array>;
   /** A symbolic link's target as it stands in the link. */
   readLink(path: string): Read<string>;
   /** Names in a directory, sorted. */

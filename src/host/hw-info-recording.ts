@@ -2,10 +2,8 @@ import { z } from 'zod';
 import { parseBdf, type Bdf } from '../bdf.js';
 import { VsmmuError, messageOf } from '../errors.js';
 import { HwInfoType } from '../smmu/compatibility.js';
-import { errnoName, type HwInfoReply, type ProbeStep } from './hw-info.js';
+import { PROBE_STEPS, errnoName, type HwInfoReply, type NestingReply } from './hw-info.js';
 import { HwInfo, HwInfoFlag, decodeHwInfo } from './iommufd-uapi.js';
-
-const STEPS = ['open-iommu', 'open-cdev', 'bind', 'hw-info'] as const satisfies readonly ProbeStep[];
 
 /** One query as it was recorded; `step` tells at which call it failed, "hw-info" unless said. */
 const RecordedQuery = z.looseObject({
@@ -17,15 +15,26 @@ const RecordedQuery = z.looseObject({
   in_len: z.int().nonnegative(),
   rc: z.int(),
   errno: z.int(),
-  step: z.enum(STEPS).optional(),
+  step: z.enum(PROBE_STEPS).optional(),
   struct_hex: z.string().optional(),
   data_hex: z.string().optional(),
 });
 type RecordedQuery = z.infer<typeof RecordedQuery>;
 
+/** Whether nesting was allowed; `step` is where it ended, "viommu-alloc" where it went through. */
+const RecordedNesting = z.looseObject({
+  bdf: z.string(),
+  query: z.literal('nesting'),
+  step: z.enum(PROBE_STEPS),
+  rc: z.int(),
+  errno: z.int(),
+});
+type RecordedNesting = z.infer<typeof RecordedNesting>;
+
 export interface RecordedReplies {
   readonly hwInfo: HwInfoReply;
   readonly cmdqv: HwInfoReply;
+  readonly nesting: NestingReply;
 }
 
 export interface HwInfoRecording {
@@ -36,31 +45,49 @@ export interface HwInfoRecording {
 /** @param file for messages */
 export function parseHwInfoRecording(text: string, file: string): HwInfoRecording {
   const damaged: { place: string; reason: string }[] = [];
-  const queries = new Map<Bdf, { query: RecordedQuery; place: string }[]>();
+  const devices = new Map<Bdf, RecordedDevice>();
   for (const [index, item] of parseArray(text, file).entries()) {
     const place = `${file} item ${index}`;
-    const parsed = RecordedQuery.safeParse(item);
-    const bdf = parsed.success ? parseBdf(parsed.data.bdf) : undefined;
-    if (!parsed.success) damaged.push({ place, reason: z.prettifyError(parsed.error).replaceAll('\n', ' ') });
-    else if (bdf === undefined) damaged.push({ place, reason: `"${parsed.data.bdf}" is no PCI address` });
-    else queries.set(bdf, [...(queries.get(bdf) ?? []), { query: parsed.data, place }]);
+    const reason = addItem(devices, item, place);
+    if (reason !== undefined) damaged.push({ place, reason });
   }
 
   const replies = new Map<Bdf, RecordedReplies>();
-  for (const [bdf, recorded] of queries) {
+  for (const [bdf, { queries, nesting }] of devices) {
     const reply = (type: number, matches: (query: RecordedQuery) => boolean): HwInfoReply => {
-      const found = recorded.find(({ query }) => matches(query));
+      const found = queries.find(({ query }) => matches(query));
       if (found === undefined) return notRecorded(bdf, type);
       const decoded = decodeQuery(found.query, bdf);
       if (decoded.damage !== undefined) damaged.push({ place: found.place, reason: decoded.damage });
       return decoded.reply;
     };
     replies.set(bdf, {
-      hwInfo: reply(HwInfoType.none, (query) => isPlainQuery(query)),
-      cmdqv: reply(HwInfoType.tegra241Cmdqv, (query) => isCmdqvQuery(query)),
+      hwInfo: reply(HwInfoType.none, isPlainQuery),
+      cmdqv: reply(HwInfoType.tegra241Cmdqv, isCmdqvQuery),
+      nesting: nesting === undefined ? nestingNotRecorded(bdf) : nestingReply(bdf, nesting),
     });
   }
   return { replies, damaged };
+}
+
+interface RecordedDevice {
+  readonly queries: { readonly query: RecordedQuery; readonly place: string }[];
+  nesting: RecordedNesting | undefined;
+}
+
+/** @returns what is wrong with the item, or undefined when it was taken */
+function addItem(devices: Map<Bdf, RecordedDevice>, item: unknown, place: string): string | undefined {
+  const nesting = RecordedNesting.safeParse(item);
+  const query = RecordedQuery.safeParse(item);
+  if (!nesting.success && !query.success) return z.prettifyError(query.error).replaceAll('\n', ' ');
+  const address = nesting.data?.bdf ?? query.data?.bdf ?? '';
+  const bdf = parseBdf(address);
+  if (bdf === undefined) return `"${address}" is no PCI address`;
+  const device = devices.get(bdf) ?? { queries: [], nesting: undefined };
+  devices.set(bdf, device);
+  if (nesting.success) device.nesting ??= nesting.data;
+  else if (query.success) device.queries.push({ query: query.data, place });
+  return undefined;
 }
 
 function parseArray(text: string, file: string): unknown[] {
@@ -95,6 +122,21 @@ function isPlainQuery(query: RecordedQuery): boolean {
 
 function isCmdqvQuery(query: RecordedQuery): boolean {
   return query.flags === HwInfoFlag.inputType && query.in_type === HwInfoType.tegra241Cmdqv;
+}
+
+function nestingReply(bdf: Bdf, { rc, errno, step }: RecordedNesting): NestingReply {
+  const source = `nesting with ${bdf}`;
+  return rc === 0 ? { kind: 'allowed', source } : { kind: 'failed', step, errno: errnoName(errno), source };
+}
+
+export function nestingNotRecorded(bdf: Bdf): NestingReply {
+  return {
+    kind: 'not-asked',
+    because: 'the recording does not tell whether nesting was allowed',
+    remedy: 'Record the host again with `vsmmu record` while the device is bound to a VFIO driver and idle.',
+    source: `nesting with ${bdf}, recorded`,
+    code: undefined,
+  };
 }
 
 export function notRecorded(bdf: Bdf, type: number): HwInfoReply {

@@ -3,11 +3,20 @@ import type { ErrorCode } from '../error-codes.js';
 import { HwInfoType } from '../smmu/compatibility.js';
 import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
 import type { IdrWords } from '../smmu/registers.js';
-import { ArmSmmuV3Info } from './iommufd-uapi.js';
+import { ArmSmmuV3Info, Tegra241CmdqvInfo } from './iommufd-uapi.js';
 import type { Finding } from './report.js';
 
 /** The system call at which asking a device ended. */
-export type ProbeStep = 'open-iommu' | 'open-cdev' | 'bind' | 'hw-info';
+export const PROBE_STEPS = [
+  'open-iommu',
+  'open-cdev',
+  'bind',
+  'hw-info',
+  'ioas-alloc',
+  'hwpt-alloc',
+  'viommu-alloc',
+] as const;
+export type ProbeStep = (typeof PROBE_STEPS)[number];
 
 /** One answer of the kernel to IOMMU_GET_HW_INFO, or why there is none. */
 export type HwInfoReply =
@@ -33,10 +42,15 @@ export type HwInfoReply =
       readonly code: ErrorCode | undefined;
     };
 
-/** What a device was told: of its IOMMU, and of the CMDQV beside it (input type 3). */
+/** Did the kernel allocate what an accelerated vSMMU stands on? Nothing is attached, so no DMA is touched. */
+export type NestingReply =
+  { readonly kind: 'allowed'; readonly source: string } | Exclude<HwInfoReply, { kind: 'answer' }>;
+
+/** What a device was told: of its IOMMU, of the CMDQV beside it (input type 3), and whether nesting is allowed. */
 export interface DeviceReplies {
   readonly hwInfo: HwInfoReply;
   readonly cmdqv: HwInfoReply;
+  readonly nesting: NestingReply;
   /** How the asking went: who was looked for before binding, what was reset. */
   readonly evidence: readonly Evidence[];
   readonly findings: readonly Finding[];
@@ -61,6 +75,9 @@ const STEP_NAMES: Record<ProbeStep, string> = {
   'open-cdev': "opening the device's cdev",
   bind: 'VFIO_DEVICE_BIND_IOMMUFD',
   'hw-info': 'IOMMU_GET_HW_INFO',
+  'ioas-alloc': 'IOMMU_IOAS_ALLOC',
+  'hwpt-alloc': 'IOMMU_HWPT_ALLOC with NEST_PARENT',
+  'viommu-alloc': 'IOMMU_VIOMMU_ALLOC',
 };
 
 const NODE_MISSING: Omit<Explanation, 'because'> = {
@@ -100,6 +117,23 @@ const EXPLANATIONS: Record<string, Explanation> = {
     because: 'the iommufd does not know the device any more (ENOENT)',
     remedy: 'Probe again; the device may have been unplugged meanwhile.',
   },
+  'hwpt-alloc EOPNOTSUPP': {
+    code: 'PROBE_NO_NESTING',
+    because:
+      'the kernel gives no nesting parent (EOPNOTSUPP): the SMMU lacks stage 2, or its driver lacks nesting',
+    remedy: 'An accelerated vSMMU needs an SMMU with both stages and Linux >= 6.13.',
+  },
+  'viommu-alloc EOPNOTSUPP': {
+    code: 'PROBE_NO_NESTING',
+    because:
+      'the kernel gives no vIOMMU (EOPNOTSUPP): the SMMU lacks a stage, needs forced syncs by an erratum, or neither its stage 2 can force write-back (S2FWB) nor is the device known to be coherent (CANWBS)',
+    remedy: 'Ask the vendor whether firmware can mark the device as coherent; else run the VM without accel.',
+  },
+  'viommu-alloc ENOTTY': {
+    code: 'PROBE_NOT_SUPPORTED',
+    because: 'the kernel does not know IOMMU_VIOMMU_ALLOC (ENOTTY)',
+    remedy: 'Use a kernel >= 6.13.',
+  },
   'open-iommu ENOENT': { ...NODE_MISSING, because: 'there is no /dev/iommu (ENOENT)' },
   'open-cdev ENOENT': { ...NODE_MISSING, because: 'there is no cdev of it under /dev/vfio/devices (ENOENT)' },
 };
@@ -131,9 +165,20 @@ export function explainErrno(step: ProbeStep, errno: string): Explanation {
   }
 }
 
+/** Why there is no answer. */
 export function explainReply(reply: Exclude<HwInfoReply, { kind: 'answer' }>): Explanation {
   if (reply.kind === 'failed') return explainErrno(reply.step, reply.errno);
   return { code: reply.code ?? 'HW_INFO_UNKNOWN', because: reply.because, remedy: reply.remedy };
+}
+
+/** A refusal is a no; a question that was not asked, or failed for another reason, leaves it unknown. */
+export function nestingOf(reply: NestingReply): Answer<boolean> {
+  if (reply.kind === 'allowed')
+    return known(true, { reading: 'nesting parent and vIOMMU allocated', source: reply.source });
+  const { because, remedy, code } = explainReply(reply);
+  const evidence: Evidence = { reading: because, source: reply.source };
+  const refused = code === 'PROBE_NO_NESTING' || (reply.kind === 'failed' && reply.errno === 'ENOTTY');
+  return refused ? known(false, evidence) : unknown(because, remedy);
 }
 
 /** IDR0..IDR5 of an SMMUv3's answer; unknown, with the reason, for everything else. */
@@ -170,6 +215,12 @@ function readWords(data: Uint8Array): IdrWords {
   return [word(0), word(1), word(2), word(3), word(4), word(5)];
 }
 
+function cmdqvSummary(data: Uint8Array): string {
+  const { version, log2Vcmdqs, log2Vsids } = Tegra241CmdqvInfo.offset;
+  if (data.length < Tegra241CmdqvInfo.size) return `only ${data.length} bytes of it`;
+  return `version ${data[version] ?? 0}, log2vcmdqs ${data[log2Vcmdqs] ?? 0}, log2vsids ${data[log2Vsids] ?? 0}`;
+}
+
 /**
  * Is there a CMDQV? EOPNOTSUPP to input type 3 means no where the kernel knows the flag INPUT_TYPE;
  * before 6.17 the same errno means only that it does not.
@@ -177,8 +228,9 @@ function readWords(data: Uint8Array): IdrWords {
  */
 export function cmdqvOf(reply: HwInfoReply, knowsInputType: boolean | undefined): Answer<boolean> {
   if (reply.kind === 'answer') {
-    const evidence: Evidence = { reading: `data type ${reply.dataType}`, source: reply.source };
-    return reply.dataType === HwInfoType.tegra241Cmdqv ? known(true, evidence) : known(false, evidence);
+    const isCmdqv = reply.dataType === HwInfoType.tegra241Cmdqv;
+    const what = isCmdqv ? `, ${cmdqvSummary(reply.data)}` : '';
+    return known(isCmdqv, { reading: `data type ${reply.dataType}${what}`, source: reply.source });
   }
   if (reply.kind === 'failed' && reply.step === 'hw-info' && reply.errno === 'EOPNOTSUPP') {
     const evidence: Evidence = { reading: 'input type 3: EOPNOTSUPP', source: reply.source };

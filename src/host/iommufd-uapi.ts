@@ -8,8 +8,14 @@
 export const Ioctl = {
   /** _IO(';', 100 + 18), on the device's cdev, Linux 6.6. */
   vfioDeviceBindIommufd: 0x3b76,
+  /** _IO(';', 0x81), on /dev/iommu, Linux 6.2. */
+  iommuIoasAlloc: 0x3b81,
+  /** _IO(';', 0x89), on /dev/iommu, Linux 6.6. */
+  iommuHwptAlloc: 0x3b89,
   /** _IO(';', 0x8a), on /dev/iommu, Linux 6.6. */
   iommuGetHwInfo: 0x3b8a,
+  /** _IO(';', 0x90), on /dev/iommu, Linux 6.13. */
+  iommuViommuAlloc: 0x3b90,
 } as const;
 
 /** struct vfio_device_bind_iommufd; token_uuid_ptr came later and is not used: argsz 16 works on every kernel. */
@@ -95,6 +101,69 @@ export const Tegra241CmdqvInfo = {
   },
 } as const;
 
+/** struct iommu_ioas_alloc */
+export const IoasAlloc = {
+  size: 12,
+  offset: {
+    /** u32 */
+    size: 0,
+    /** u32, 0 */
+    flags: 4,
+    /** u32, out */
+    outIoasId: 8,
+  },
+} as const;
+
+/** struct iommu_hwpt_alloc; an older kernel, which knows less of it, accepts what it does not know as zero. */
+export const HwptAlloc = {
+  size: 48,
+  offset: {
+    /** u32 */
+    size: 0,
+    /** u32, HWPT_ALLOC_NEST_PARENT */
+    flags: 4,
+    /** u32 */
+    devId: 8,
+    /** u32, the IOAS */
+    ptId: 12,
+    /** u32, out */
+    outHwptId: 16,
+    /** u32, 0 = no driver data */
+    dataType: 24,
+    /** u32 */
+    dataLen: 28,
+    /** u64 */
+    dataUptr: 32,
+    /** u32 */
+    faultId: 40,
+  },
+} as const;
+
+/** IOMMU_HWPT_ALLOC_NEST_PARENT: a stage 2 for a guest's stage 1 to stand on. */
+export const HWPT_ALLOC_NEST_PARENT = 1;
+
+/** struct iommu_viommu_alloc without data_len and data_uptr, which came later and the SMMUv3 type does not need. */
+export const ViommuAlloc = {
+  size: 24,
+  offset: {
+    /** u32 */
+    size: 0,
+    /** u32, 0 */
+    flags: 4,
+    /** u32, VIOMMU_TYPE_ARM_SMMUV3 */
+    type: 8,
+    /** u32 */
+    devId: 12,
+    /** u32, the nesting parent */
+    hwptId: 16,
+    /** u32, out */
+    outViommuId: 20,
+  },
+} as const;
+
+/** IOMMU_VIOMMU_TYPE_ARM_SMMUV3 */
+export const VIOMMU_TYPE_ARM_SMMUV3 = 1;
+
 export interface HwInfoStruct {
   readonly dataLen: number;
   readonly dataType: number;
@@ -130,6 +199,41 @@ export function encodeHwInfo(
   return bytes;
 }
 
+export function encodeIoasAlloc(): Uint8Array {
+  return words(IoasAlloc.size, [[IoasAlloc.offset.size, IoasAlloc.size]]);
+}
+
+export function encodeNestParent(devId: number, ioasId: number): Uint8Array {
+  const { offset, size } = HwptAlloc;
+  return words(size, [
+    [offset.size, size],
+    [offset.flags, HWPT_ALLOC_NEST_PARENT],
+    [offset.devId, devId],
+    [offset.ptId, ioasId],
+  ]);
+}
+
+export function encodeViommuAlloc(devId: number, hwptId: number): Uint8Array {
+  const { offset, size } = ViommuAlloc;
+  return words(size, [
+    [offset.size, size],
+    [offset.type, VIOMMU_TYPE_ARM_SMMUV3],
+    [offset.devId, devId],
+    [offset.hwptId, hwptId],
+  ]);
+}
+
+/** A struct of u32 fields; what is not named is zero. */
+function words(size: number, fields: readonly (readonly [offset: number, value: number])[]): Uint8Array {
+  const bytes = Buffer.alloc(size);
+  for (const [offset, value] of fields) bytes.writeUInt32LE(value, offset);
+  return bytes;
+}
+
+export function wordAt(bytes: Uint8Array, offset: number): number {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(offset, true);
+}
+
 export function encodeBindIommufd(iommufd: number): Uint8Array {
   const bytes = Buffer.alloc(BindIommufd.size);
   bytes.writeUInt32LE(BindIommufd.size, BindIommufd.offset.argsz);
@@ -138,8 +242,5 @@ export function encodeBindIommufd(iommufd: number): Uint8Array {
 }
 
 export function boundDeviceId(bind: Uint8Array): number {
-  return new DataView(bind.buffer, bind.byteOffset, bind.byteLength).getUint32(
-    BindIommufd.offset.outDevid,
-    true,
-  );
+  return wordAt(bind, BindIommufd.offset.outDevid);
 }

@@ -1,14 +1,20 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { errnoOf } from '../errors.js';
 import { HwInfoType } from '../smmu/compatibility.js';
-import { errnoName, type HwInfoReply, type ProbeStep } from './hw-info.js';
+import { errnoName, type HwInfoReply, type NestingReply, type ProbeStep } from './hw-info.js';
 import {
   ArmSmmuV3Info,
+  HwptAlloc,
+  IoasAlloc,
   Ioctl,
   boundDeviceId,
   decodeHwInfo,
   encodeBindIommufd,
   encodeHwInfo,
+  encodeIoasAlloc,
+  encodeNestParent,
+  encodeViommuAlloc,
+  wordAt,
 } from './iommufd-uapi.js';
 
 /** Room for what a later kernel may append; it zeroes what it does not fill. */
@@ -116,6 +122,27 @@ export class BoundDevice {
   /** The second query: is there a CMDQV beside the SMMU? */
   cmdqv(source: string): Promise<HwInfoReply> {
     return this.hwInfo(HwInfoType.tegra241Cmdqv, source);
+  }
+
+  /**
+   * Allocates an IOAS, a nesting parent on it and a vIOMMU on that, as QEMU would. All of it goes with the iommufd.
+   */
+  async nesting(source: string): Promise<NestingReply> {
+    const failed = (step: ProbeStep, errno: number): NestingReply => ({
+      kind: 'failed',
+      step,
+      errno: errnoName(errno),
+      source,
+    });
+    const ioas = encodeIoasAlloc();
+    let errno = await this.#libc.ioctl(this.#iommu.fd, Ioctl.iommuIoasAlloc, ioas);
+    if (errno !== 0) return failed('ioas-alloc', errno);
+    const parent = encodeNestParent(this.#devId, wordAt(ioas, IoasAlloc.offset.outIoasId));
+    errno = await this.#libc.ioctl(this.#iommu.fd, Ioctl.iommuHwptAlloc, parent);
+    if (errno !== 0) return failed('hwpt-alloc', errno);
+    const viommu = encodeViommuAlloc(this.#devId, wordAt(parent, HwptAlloc.offset.outHwptId));
+    errno = await this.#libc.ioctl(this.#iommu.fd, Ioctl.iommuViommuAlloc, viommu);
+    return errno === 0 ? { kind: 'allowed', source } : failed('viommu-alloc', errno);
   }
 
   async close(): Promise<void> {

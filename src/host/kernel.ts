@@ -21,6 +21,15 @@ export function kernelCommandLine(source: HostSource): Answer<string> {
   return known(text, { reading: text, source: '/proc/cmdline' });
 }
 
+/** `pci=noats` keeps the kernel from finding any ATS capability (pci_ats_init(), drivers/pci/ats.c). */
+export function noAtsOf(commandLine: Answer<string>): Answer<boolean> {
+  if (!commandLine.known) return commandLine;
+  const parameter = commandLine.value
+    .split(/\s+/)
+    .find((word) => word.startsWith('pci=') && word.slice(4).split(',').includes('noats'));
+  return known(parameter !== undefined, { reading: parameter ?? 'no pci=noats', source: '/proc/cmdline' });
+}
+
 /** @returns undefined where the release is unknown or no version at all */
 export function releaseAtLeast(release: Answer<string>, major: number, minor: number): boolean | undefined {
   const match = release.known ? /^(\d+)\.(\d+)/.exec(release.value) : null;

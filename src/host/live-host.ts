@@ -12,8 +12,10 @@ export interface LiveHostOptions extends ProberOptions {
   readonly root?: string | undefined;
 }
 
-/** Text in sysfs is at most a page; more than this is not sysfs. */
-const TEXT_LIMIT = 64 * 1024;
+/** A kernel's configuration is the longest that is read, some 300 KiB. */
+const CONTENT_LIMIT = 1024 * 1024;
+/** Most files of sysfs are a few bytes; the buffer grows where one is not. */
+const FIRST_READ = 4096;
 const CONFIG_SPACE = 4096;
 
 /** The machine this runs on. Nothing is opened before it is asked for. */
@@ -33,11 +35,15 @@ class LiveHost implements HostSource {
   }
 
   readText(path: string): Read<string> {
-    const bytes = this.#read(path, TEXT_LIMIT + 1);
-    if (!bytes.ok) return bytes;
-    return bytes.value.length > TEXT_LIMIT
-      ? failed('EFBIG', `${path} holds more than ${TEXT_LIMIT} bytes`)
-      : succeeded(Buffer.from(bytes.value).toString('utf8'));
+    const bytes = this.readBytes(path);
+    return bytes.ok ? succeeded(Buffer.from(bytes.value).toString('utf8')) : bytes;
+  }
+
+  readBytes(path: string): Read<Uint8Array> {
+    const bytes = this.#read(path, CONTENT_LIMIT + 1);
+    return bytes.ok && bytes.value.length > CONTENT_LIMIT
+      ? failed('EFBIG', `${path} holds more than ${CONTENT_LIMIT} bytes`)
+      : bytes;
   }
 
   readLink(path: string): Read<string> {
@@ -81,18 +87,24 @@ class LiveHost implements HostSource {
     return attempt(path, () => {
       const fd = openSync(this.#on(path), 'r');
       try {
-        const buffer = Buffer.alloc(limit);
-        let length = 0;
-        while (length < limit) {
-          const read = readSync(fd, buffer, length, limit - length, null);
-          if (read === 0) break;
-          length += read;
-        }
-        return buffer.subarray(0, length);
+        return readToEnd(fd, limit);
       } finally {
         closeSync(fd);
       }
     });
+  }
+}
+
+function readToEnd(fd: number, limit: number): Uint8Array {
+  let buffer = Buffer.allocUnsafe(Math.min(limit, FIRST_READ));
+  for (let length = 0; ;) {
+    const read = readSync(fd, buffer, length, buffer.length - length, null);
+    length += read;
+    if (read === 0 || length === limit) return Uint8Array.from(buffer.subarray(0, length));
+    if (length < buffer.length) continue;
+    const larger = Buffer.allocUnsafe(Math.min(limit, 4 * buffer.length));
+    buffer.copy(larger, 0, 0, length);
+    buffer = larger;
   }
 }
 

@@ -26,6 +26,19 @@ export function maxPasidOf(reply: HwInfoReply, kernel: KernelReport): Answer<num
   );
 }
 
+/** A permission bit of out_capabilities; it means something only where there is a PASID. */
+export function pasidFlagOf(
+  reply: HwInfoReply,
+  maxPasid: Answer<number>,
+  mask: bigint,
+  name: string,
+): Answer<boolean> {
+  if (!maxPasid.known) return unknown(maxPasid.because, maxPasid.remedy, ...maxPasid.evidence);
+  if (reply.kind !== 'answer') return known(false, ...maxPasid.evidence);
+  const set = maxPasid.value > 0 && (reply.capabilities & mask) !== 0n;
+  return known(set, { reading: `out_capabilities ${name} ${set ? 'set' : 'clear'}`, source: reply.source });
+}
+
 /** PASID bits a guest can use: a definite 0 from the SMMU or the device wins over what the kernel cannot say. */
 export function effectivePasidOf(
   ssidsize: Answer<number>,

@@ -1,6 +1,6 @@
 import type { Bdf } from '../bdf.js';
 import type { HwInfoReply } from './hw-info.js';
-import type { Passthrough } from './report.js';
+import type { GroupMate, Passthrough } from './report.js';
 import type { SysfsDevice } from './sysfs-device.js';
 
 const BRIDGE_CLASS = 0x06;
@@ -17,12 +17,20 @@ export function isVfioBound(device: SysfsDevice, reply: HwInfoReply | undefined)
   return !device.driverKnown && reply !== undefined && reply.kind !== 'not-asked';
 }
 
-/** Why a group mate keeps a device from being passed through; undefined where it doesn't. */
-function hindrance(mate: SysfsDevice | undefined): string | undefined {
-  if (mate?.driver === undefined || isBridge(mate) || HARMLESS_DRIVERS.has(mate.driver)) return undefined;
-  return isVfioBound(mate, undefined)
-    ? undefined
-    : `${mate.bdf} of its IOMMU group is on driver ${mate.driver}`;
+/** Does a group mate keep the device from being passed through? */
+function hinders(mate: SysfsDevice | undefined): boolean {
+  if (mate?.driver === undefined || isBridge(mate) || HARMLESS_DRIVERS.has(mate.driver)) return false;
+  return !isVfioBound(mate, undefined);
+}
+
+export function groupMembersOf(
+  device: SysfsDevice,
+  devices: ReadonlyMap<Bdf, SysfsDevice>,
+): readonly GroupMate[] {
+  return device.groupMates.map((bdf) => {
+    const mate = devices.get(bdf);
+    return { bdf, driver: mate?.driver, hinders: hinders(mate) };
+  });
 }
 
 /** @param devices every device of the host, for the drivers of group mates */
@@ -32,9 +40,9 @@ export function passthroughOf(
   devices: ReadonlyMap<Bdf, SysfsDevice>,
 ): Passthrough {
   if (!isVfioBound(device, reply)) return { ready: false, reason: notVfioReason(device) };
-  const hindrances = device.groupMates
-    .map((mate) => hindrance(devices.get(mate)))
-    .filter((reason) => reason !== undefined);
+  const hindrances = groupMembersOf(device, devices)
+    .filter((mate) => mate.hinders)
+    .map(({ bdf, driver }) => `${bdf} of its IOMMU group is on driver ${driver ?? ''}`);
   if (hindrances.length > 0) return { ready: false, reason: `group not viable: ${hindrances.join(', ')}` };
   if (reply?.kind === 'failed' && reply.step === 'bind' && reply.errno === 'EPERM')
     return { ready: false, reason: 'group not viable: the kernel refused to bind it (EPERM)' };

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VsmmuError } from '../errors.js';
-import { valueOf } from '../smmu/answer.js';
+import { valueOf, yesNo } from '../smmu/answer.js';
 import { probeHost } from './probe.js';
 import { openRecording } from './recording.js';
 import type { HostReport } from './report.js';
@@ -170,6 +170,91 @@ describe('a recording', () => {
     const { smmus, findings } = await probe();
     expect(smmus[0]?.registers.known).toBe(false);
     expect(findings.map(({ code }) => code)).toEqual(['REGISTERS_DISAGREE']);
+  });
+
+  const nesting = (rc: number, errno: number, step = 'viommu-alloc') => ({
+    bdf: '0000:00:03.0',
+    query: 'nesting',
+    step,
+    rc,
+    errno,
+  });
+  test.each([
+    ['allowed', nesting(0, 0), 'yes', 'yes'],
+    ['refused with the vIOMMU', nesting(-1, 95), 'no', 'no'],
+    ['refused with the parent', nesting(-1, 95, 'hwpt-alloc'), 'no', 'no'],
+    ['failed for want of memory', nesting(-1, 12, 'hwpt-alloc'), 'unknown', 'unknown'],
+    ['busy', nesting(-1, 22, 'bind'), 'unknown', 'unknown'],
+  ])('nesting %s decides accel', async (_name, item, nests, accel) => {
+    put({ sysfs: SYSFS, hwInfo: [hwInfoItem(), item] });
+    const [smmu] = (await probe()).smmus;
+    expect([yesNo(smmu!.nesting), yesNo(smmu!.accel)]).toEqual([nests, accel]);
+  });
+
+  test.each([
+    ['pci=noats', 'no'],
+    ['pci=nocrs,noats quiet', 'no'],
+    ['pci=nocrs noats', 'yes'],
+  ])('a command line of "%s" makes effective ATS %s', async (line, ats) => {
+    put({ sysfs: [SYSFS[0] ?? '', `# cmdline ${line}`, ...SYSFS.slice(2)], hwInfo: [hwInfoItem()] });
+    expect(yesNo((await probe()).devices[0]!.effectiveAts)).toBe(ats);
+  });
+
+  test('device tree: a host bridge without ats-supported has no ATS', async () => {
+    const node = 'L /sys/devices/platform/40.pcie/of_node -> ../../../firmware/devicetree/base/pcie@40';
+    const lines = SYSFS.map((line) =>
+      line.replaceAll('devices/pci0000:00/', 'devices/platform/40.pcie/pci0000:00/'),
+    );
+    const base = [...lines, node, 'D /sys/firmware/devicetree/base/pcie@40'];
+    put({ sysfs: base, hwInfo: [hwInfoItem()] });
+    expect((await probe()).devices[0]).toMatchObject({
+      pcieRoot: { value: 'pci0000:00' },
+      firmwareAts: { known: true, value: false },
+      effectiveAts: { known: true, value: false },
+    });
+    put({ sysfs: [...base, 'F /sys/firmware/devicetree/base/pcie@40/ats-supported mode=444 = ""'] });
+    expect((await probe()).devices[0]?.firmwareAts).toMatchObject({ value: true });
+  });
+
+  test("the kernel's configuration is read where it is to be seen", async () => {
+    const config = 'CONFIG_IOMMUFD=y\\n# CONFIG_VFIO_DEVICE_CDEV is not set\\nCONFIG_VFIO=m\\n';
+    put({ sysfs: [...SYSFS, `F /boot/config-7.1.2-test mode=644 = "${config}"`] });
+    const { options } = (await probe()).kernel;
+    expect(
+      [options.IOMMUFD, options.VFIO_DEVICE_CDEV, options.VFIO].map((option) => valueOf(option)),
+    ).toEqual(['y', 'n', 'm']);
+    expect(options.IOMMUFD.evidence).toEqual([
+      { reading: 'CONFIG_IOMMUFD=y', source: '/boot/config-7.1.2-test' },
+    ]);
+  });
+
+  test('a group mate on a host driver makes the group not viable', async () => {
+    const mate = '/sys/devices/pci0000:00/0000:00:03.1';
+    put({
+      sysfs: [
+        ...SYSFS,
+        'L /sys/bus/pci/devices/0000:00:03.1 -> ../../../devices/pci0000:00/0000:00:03.1',
+        `L ${mate}/driver -> ../../../bus/pci/drivers/snd_hda_intel`,
+        `F ${mate}/class mode=444 = "0x040300\\n"`,
+        `L ${mate}/iommu_group -> ../../../kernel/iommu_groups/7`,
+        `L /sys/kernel/iommu_groups/7/devices/0000:00:03.0 -> x`,
+        `L /sys/kernel/iommu_groups/7/devices/0000:00:03.1 -> x`,
+      ],
+      hwInfo: [hwInfoItem()],
+    });
+    const [gpu] = (await probe()).devices;
+    expect(gpu?.passthrough).toEqual({
+      ready: false,
+      reason: 'group not viable: 0000:00:03.1 of its IOMMU group is on driver snd_hda_intel',
+    });
+    expect(gpu?.groupMembers).toEqual([{ bdf: '0000:00:03.1', driver: 'snd_hda_intel', hinders: true }]);
+  });
+
+  test('a VF names its PF, whose PASID it shares', async () => {
+    put({ sysfs: [...SYSFS, `L ${DEVICE}/physfn -> ../0000:00:02.0`], hwInfo: [hwInfoItem()] });
+    const [vf] = (await probe()).devices;
+    expect(vf?.sriov).toEqual({ role: 'virtual', physicalFunction: '0000:00:02.0' });
+    expect(vf?.effectivePasidBits).toMatchObject({ value: 18 });
   });
 
   test('damaged lines are told with file and line, and nothing is made of them', async () => {

@@ -4,7 +4,12 @@ import type { Bdf } from '../bdf.js';
 import { VsmmuError, errnoOf, messageOf } from '../errors.js';
 import { HwInfoType } from '../smmu/compatibility.js';
 import type { DeviceReplies } from './hw-info.js';
-import { notRecorded, parseHwInfoRecording, type HwInfoRecording } from './hw-info-recording.js';
+import {
+  nestingNotRecorded,
+  notRecorded,
+  parseHwInfoRecording,
+  type HwInfoRecording,
+} from './hw-info-recording.js';
 import { NOT_RECORDED, failed, succeeded, type HostSource, type Read } from './host-source.js';
 import { parsePciConfigRecording, type PciConfigRecording } from './pci-config-recording.js';
 import { RecordedTree } from './recorded-tree.js';
@@ -87,6 +92,16 @@ class Recording implements HostSource {
     return this.#unlessMissing(path, this.#tree.readText(path));
   }
 
+  /** Bytes of a binary file stand in the recording as code points up to U+00FF. */
+  readBytes(path: string): Read<Uint8Array> {
+    const text = this.readText(path);
+    if (!text.ok) return text;
+    const bytes = Buffer.from(text.value, 'latin1');
+    return bytes.toString('latin1') === text.value
+      ? succeeded(bytes)
+      : failed(NOT_RECORDED, `${path} was recorded as text, not as bytes`);
+  }
+
   readLink(path: string): Read<string> {
     return this.#unlessMissing(path, this.#tree.readLink(path));
   }
@@ -118,6 +133,7 @@ class Recording implements HostSource {
     const replies = this.#parts.hwInfo?.replies.get(bdf) ?? {
       hwInfo: notRecorded(bdf, HwInfoType.none),
       cmdqv: notRecorded(bdf, HwInfoType.tegra241Cmdqv),
+      nesting: nestingNotRecorded(bdf),
     };
     return Promise.resolve({ ...replies, evidence: [], findings: [] });
   }

@@ -13,12 +13,28 @@ export interface Finding {
   readonly remedy: string;
 }
 
+export type KernelOption =
+  | 'IOMMUFD'
+  | 'VFIO'
+  | 'VFIO_PCI'
+  | 'VFIO_DEVICE_CDEV'
+  | 'ARM_SMMU_V3'
+  | 'ARM_SMMU_V3_IOMMUFD'
+  | 'TEGRA241_CMDQV'
+  | 'PCI_ATS'
+  | 'PCI_PRI'
+  | 'PCI_PASID';
+export type KernelOptions = Readonly<Record<KernelOption, Answer<'y' | 'm' | 'n'>>>;
+
 export interface KernelReport {
   /** "6.12.117+deb12-arm64" */
   readonly release: Answer<string>;
   readonly commandLine: Answer<string>;
   /** Does this kernel set out_capabilities bit 3 at all? Decided by the canary before the version number. */
   readonly reportsAts: Answer<boolean>;
+  /** Booted with pci=noats: then no device has ATS. */
+  readonly noAts: Answer<boolean>;
+  readonly options: KernelOptions;
 }
 
 export interface SmmuReport {
@@ -28,9 +44,29 @@ export interface SmmuReport {
   readonly named: boolean;
   readonly registers: Answer<{ readonly words: IdrWords; readonly decoded: SmmuRegisters }>;
   readonly cmdqv: Answer<boolean>;
+  /** Did the kernel allocate a nesting parent and a vIOMMU? What the registers allow, it may still refuse. */
+  readonly nesting: Answer<boolean>;
   /** Can an accelerated vSMMU use it? */
   readonly accel: Answer<boolean>;
   readonly features: SmmuFeatures;
+}
+
+export type SriovRole =
+  | { readonly role: 'none' }
+  | {
+      readonly role: 'physical';
+      readonly total: number;
+      readonly enabled: number;
+      readonly virtualFunctions: readonly Bdf[];
+    }
+  | { readonly role: 'virtual'; readonly physicalFunction: Bdf };
+
+/** A member of a device's IOMMU group. */
+export interface GroupMate {
+  readonly bdf: Bdf;
+  readonly driver: string | undefined;
+  /** Its driver does DMA of its own, so no member of the group can be passed through. */
+  readonly hinders: boolean;
 }
 
 /** May a VM be given the device as it is now? */
@@ -60,6 +96,13 @@ export interface DeviceReport {
   readonly smmuReport: string | undefined;
   readonly iommuGroup: Answer<number>;
   readonly groupMates: readonly Bdf[];
+  /** The same with their drivers. */
+  readonly groupMembers: readonly GroupMate[];
+  /** "pci0009:00" */
+  readonly pcieRoot: Answer<string>;
+  /** In the order in which the kernel tries them. */
+  readonly resetMethods: Answer<readonly string[]>;
+  readonly sriov: SriovRole;
   /** null: the kernel says -1, "no node". Unknown: no such file (CONFIG_NUMA=n). */
   readonly numaNode: Answer<number | null>;
   /** "/dev/vfio/devices/vfio3", known only where the node itself exists. */
@@ -71,6 +114,13 @@ export interface DeviceReport {
   /** What IOMMU_GET_HW_INFO says of this device. */
   readonly kernelAts: Answer<'supported' | 'not-supported'>;
   readonly maxPasidLog2: Answer<number>;
+  /** Firmware's word on the root complex: IORT, or the device tree. A no is definite. */
+  readonly firmwareAts: Answer<boolean>;
+  /** Did the kernel allocate a nesting parent and a vIOMMU with this device? */
+  readonly nesting: Answer<boolean>;
+  /** out_capabilities bits 1 and 2, for what PASID gives the guest. */
+  readonly pasidExec: Answer<boolean>;
+  readonly pasidPriv: Answer<boolean>;
   /** For scheduling: stricter than QEMU's auto (resolution rules, section 5). */
   readonly effectiveAts: Answer<boolean>;
   /** PASID bits a guest can use; 0 = none. */

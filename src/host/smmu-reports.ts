@@ -2,7 +2,7 @@ import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
 import { HwInfoType, smmuFeatures, unknownSmmu } from '../smmu/compatibility.js';
 import type { SmmuFeatures } from '../smmu/features.js';
 import { decodeIdr, type IdrWords } from '../smmu/registers.js';
-import { cmdqvOf, idrWordsOf, type HwInfoReply } from './hw-info.js';
+import { cmdqvOf, idrWordsOf, nestingOf, type HwInfoReply, type NestingReply } from './hw-info.js';
 import { releaseAtLeast } from './kernel.js';
 import type { Finding, KernelReport, SmmuReport } from './report.js';
 import type { Bdf } from '../bdf.js';
@@ -14,6 +14,7 @@ export interface AskedDevice {
   readonly smmu: string | undefined;
   readonly hwInfo: HwInfoReply;
   readonly cmdqv: HwInfoReply;
+  readonly nesting: NestingReply;
 }
 
 export interface SmmuReports {
@@ -74,6 +75,7 @@ function reportSmmu(
 ): SmmuReport {
   const words = wordsOf(name, behind, findings);
   const cmdqv = cmdqvAnswer(behind, kernel);
+  const nesting = nestingAnswer(behind);
   const features = featuresFrom(named ? name : undefined, behind, words, cmdqv);
   return {
     name,
@@ -82,7 +84,8 @@ function reportSmmu(
       ? known({ words: words.value, decoded: decodeIdr(words.value) }, ...registerEvidence(words))
       : words,
     cmdqv,
-    accel: accelAnswer(features, words),
+    nesting,
+    accel: accelAnswer(features, words, nesting),
     features,
   };
 }
@@ -143,12 +146,45 @@ function featuresFrom(
   return unknownSmmu(name, words.because, words.remedy);
 }
 
-function accelAnswer(features: SmmuFeatures, words: Answer<IdrWords>): Answer<boolean> {
+/** The kernel decides by device: one that may nest proves the SMMU, one that may not (CANWBS) does not disprove it. */
+function nestingAnswer(behind: readonly AskedDevice[]): Answer<boolean> {
+  const answers = behind.map(({ nesting }) => nestingOf(nesting));
+  return (
+    answers.find((answer) => answer.known && answer.value) ??
+    answers.find((answer) => answer.known) ??
+    answers[0] ??
+    unknown(
+      'no device behind it could be asked',
+      'Bind an idle device behind it to vfio-pci and probe again.',
+    )
+  );
+}
+
+/**
+ * QEMU's checks of the registers, then what the kernel needs to nest: both stages (ARM_SMMU_FEAT_NESTING),
+ * and the proof by allocation. Registers that would do are no yes by themselves.
+ */
+function accelAnswer(
+  features: SmmuFeatures,
+  words: Answer<IdrWords>,
+  nesting: Answer<boolean>,
+): Answer<boolean> {
   if (!words.known) return unknown(words.because, words.remedy, ...words.evidence);
   const source = words.evidence[0]?.source ?? 'IOMMU_GET_HW_INFO';
   const evidence: Evidence[] = features.obstacles.map(({ message }) => ({ reading: message, source }));
+  const decoded = decodeIdr(words.value);
+  if (!decoded.stage1) evidence.push({ reading: 'IDR0[1]=0: no stage 1', source });
+  if (!decoded.stage2) evidence.push({ reading: 'IDR0[0]=0: no stage 2 to nest on', source });
+  if (nesting.known && !nesting.value) evidence.push(...nesting.evidence);
   if (evidence.length > 0) return known(false, ...evidence);
-  return known(true, { reading: registerSummary(words.value), source });
+  const registers: Evidence = { reading: registerSummary(words.value), source };
+  return nesting.known
+    ? known(true, registers, ...nesting.evidence)
+    : unknown(
+        `the registers allow it, but nesting is not proven: ${nesting.because}`,
+        nesting.remedy,
+        registers,
+      );
 }
 
 /** Every field that decides something, as the register it stands in. */

@@ -7,7 +7,7 @@
  *
  * VSMMU_SHIM_TABLE names the table, one item a line, blank-separated:
  *   reply  NAME FLAGS IN_TYPE RC ERRNO STRUCT_HEX|- DATA_HEX|-
- *   fail   open|bind NAME ERRNO        NAME is vfioN, or "iommu" for /dev/iommu
+ *   fail   open|bind|hwpt|viommu NAME ERRNO        NAME is vfioN, or "iommu" for /dev/iommu
  *   delay  bind NAME MILLISECONDS
  * VSMMU_SHIM_LOG names a file that gets one line for each call that was answered here.
  */
@@ -26,6 +26,9 @@
 
 #define VFIO_DEVICE_BIND_IOMMUFD 0x3b76
 #define IOMMU_GET_HW_INFO 0x3b8a
+#define IOMMU_IOAS_ALLOC 0x3b81
+#define IOMMU_HWPT_ALLOC 0x3b89
+#define IOMMU_VIOMMU_ALLOC 0x3b90
 #define MAX_ITEMS 1024
 #define FIRST_DEV_ID 100
 
@@ -37,6 +40,15 @@ struct hw_info {
   uint8_t max_pasid_log2, reserved[3];
   uint64_t capabilities;
 };
+
+struct ioas_alloc { uint32_t size, flags, out_ioas_id; };
+struct hwpt_alloc {
+  uint32_t size, flags, dev_id, pt_id, out_hwpt_id, reserved, data_type, data_len;
+  uint64_t data_uptr;
+  uint32_t fault_id, reserved2;
+};
+struct viommu_alloc { uint32_t size, flags, type, dev_id, hwpt_id, out_viommu_id; };
+enum { IOAS_ID = 7, HWPT_ID = 8, VIOMMU_ID = 9 };
 
 struct item {
   char kind[8], step[8], name[32];
@@ -205,17 +217,57 @@ static int answer(struct hw_info *info) {
   return -1;
 }
 
+/* Checks every field that the kernel would, so that a wrong layout in the caller shows. */
+static int allocate(unsigned long request, void *argument) {
+  char name[32];
+  const struct item *failure = NULL;
+  if (request == IOMMU_IOAS_ALLOC) {
+    struct ioas_alloc *ioas = argument;
+    if (ioas->size != sizeof *ioas || ioas->flags != 0) { errno = EINVAL; return -1; }
+    ioas->out_ioas_id = IOAS_ID;
+    return 0;
+  }
+  uint32_t dev_id = request == IOMMU_HWPT_ALLOC ? ((struct hwpt_alloc *)argument)->dev_id
+                                                : ((struct viommu_alloc *)argument)->dev_id;
+  if (dev_id < FIRST_DEV_ID) { errno = ENOENT; return -1; }
+  snprintf(name, sizeof name, "vfio%u", dev_id - FIRST_DEV_ID);
+  failure = find("fail", request == IOMMU_HWPT_ALLOC ? "hwpt" : "viommu", name);
+  note(request == IOMMU_HWPT_ALLOC ? "hwpt_alloc" : "viommu_alloc", name);
+  if (failure != NULL) { errno = failure->error; return -1; }
+  if (request == IOMMU_HWPT_ALLOC) {
+    struct hwpt_alloc *hwpt = argument;
+    if (hwpt->size != sizeof *hwpt || hwpt->flags != 1 || hwpt->pt_id != IOAS_ID || hwpt->reserved != 0 ||
+        hwpt->data_type != 0 || hwpt->data_len != 0 || hwpt->fault_id != 0 || hwpt->reserved2 != 0) {
+      errno = EINVAL;
+      return -1;
+    }
+    hwpt->out_hwpt_id = HWPT_ID;
+  } else {
+    struct viommu_alloc *viommu = argument;
+    if (viommu->size != sizeof *viommu || viommu->flags != 0 || viommu->type != 1 || viommu->hwpt_id != HWPT_ID) {
+      errno = EINVAL;
+      return -1;
+    }
+    viommu->out_viommu_id = VIOMMU_ID;
+  }
+  return 0;
+}
+
 int ioctl(int fd, unsigned long request, ...) {
   int (*real)(int, unsigned long, ...) = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
   va_list arguments;
   va_start(arguments, request);
   void *argument = va_arg(arguments, void *);
   va_end(arguments);
-  if (request == VFIO_DEVICE_BIND_IOMMUFD || request == IOMMU_GET_HW_INFO) {
+  if ((request & ~0xffUL) == 0x3b00) {
     char name[64];
     node_of(fd, name, sizeof name);
     if (request == VFIO_DEVICE_BIND_IOMMUFD && strncmp(name, "vfio", 4) == 0) return bind_device(name, argument);
-    if (request == IOMMU_GET_HW_INFO && strcmp(name, "iommu") == 0) return answer(argument);
+    if (strcmp(name, "iommu") == 0) {
+      if (request == IOMMU_GET_HW_INFO) return answer(argument);
+      if (request == IOMMU_IOAS_ALLOC || request == IOMMU_HWPT_ALLOC || request == IOMMU_VIOMMU_ALLOC)
+        return allocate(request, argument);
+    }
   }
   return real(fd, request, argument);
 }

@@ -13,7 +13,8 @@ export function materialise(recording: string, root: string): void {
     mkdirSync(dirname(at), { recursive: true });
     if (entry.kind === 'directory') mkdirSync(at, { recursive: true });
     else if (entry.kind === 'link') symlinkSync(entry.target, at);
-    else if (entry.kind === 'file') writeFileSync(at, entry.content);
+    else if (entry.kind === 'file')
+      writeFileSync(at, entry.content, path.startsWith('/sys/firmware/') ? 'latin1' : 'utf8');
     else if (entry.kind === 'device' && !isParent(path, paths.keys())) writeFileSync(at, '');
   }
   for (const [bdf, bytes] of configs) {
