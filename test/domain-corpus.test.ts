@@ -27,8 +27,8 @@ const REFUSED: Readonly<Record<string, string>> = {
   'libvirt/current/iommu-smmuv3-pci-bus-accel.aarch64-latest.xml': 'HOSTDEV_UNKNOWN',
   'libvirt/current/iommu-smmuv3-pci-bus-accel-auto.xml': 'HOSTDEV_UNKNOWN',
   'libvirt/current/iommu-smmuv3-pci-bus-accel-auto.aarch64-latest.xml': 'HOSTDEV_UNKNOWN',
-  'libvirt/current/iommu-smmuv3-pci-bus-accel-cmdqv.xml': 'AUTO_NEEDS_COLD_PLUG',
-  'libvirt/current/iommu-smmuv3-pci-bus-accel-cmdqv.aarch64-latest.xml': 'AUTO_NEEDS_COLD_PLUG',
+  'libvirt/current/iommu-smmuv3-pci-bus-accel-cmdqv.xml': 'EMULATED_DEVICE',
+  'libvirt/current/iommu-smmuv3-pci-bus-accel-cmdqv.aarch64-latest.xml': 'EMULATED_DEVICE',
   'kubevirt/grace-1gpu.domain.xml': 'HOSTDEV_UNKNOWN',
   'kubevirt/grace-2gpu.domain.xml': 'HOSTDEV_UNKNOWN',
 };

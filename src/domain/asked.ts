@@ -1,9 +1,10 @@
-import type { BehindDevice } from '../smmu/resolve.js';
 import type { AskedVsmmu, OnOffAuto, VsmmuProperty } from '../smmu/properties.js';
+import type { BehindDevice } from '../smmu/resolve.js';
 import type { DomainModel, VirtualSmmu } from './domain-model.js';
 import type { XmlAttribute } from './element.js';
 import { parseLibvirtNumber } from './libvirt-number.js';
-import type { Existing } from './options.js';
+import type { ResolvedOptions } from './options.js';
+import type { ResolvedProperty } from './resolved-properties.js';
 import { overrideOf, overrideValue, type OverrideProperty } from './override.js';
 
 /** What the document says of one property, in each of the places where it can. */
@@ -22,12 +23,10 @@ export function writtenProperty(model: DomainModel, smmu: VirtualSmmu, property:
   const camelCase = property === 'ssidsize' ? named('ssidSize') : undefined;
   const override = overrideOf(model.overrides, smmu.alias, property);
   const value =
-    override === undefined ? (attribute ?? camelCase)?.value : overrideValueOf(model, smmu, property);
+    override === undefined
+      ? (attribute ?? camelCase)?.value
+      : overrideValue(model.overrides, smmu.alias, property);
   return { attribute, camelCase, override, value };
-}
-
-function overrideValueOf(model: DomainModel, smmu: VirtualSmmu, property: VsmmuProperty): string | undefined {
-  return overrideValue(model.overrides, smmu.alias, property);
 }
 
 /** Is it accelerated, as QEMU will see it? undefined: the value is one that libvirt refuses. */
@@ -37,56 +36,97 @@ export function isAccelerated(model: DomainModel, smmu: VirtualSmmu): boolean | 
   return value === 'on' || value === 'true' ? true : undefined;
 }
 
+/** Who asked. */
+export type Origin = 'set' | 'kept' | 'baseline' | 'auto';
+
 /** A value that stands in the document and means nothing to libvirt or QEMU. */
 export interface BadValue {
   readonly property: VsmmuProperty;
   readonly value: string;
 }
 
-export type Asked =
-  | { readonly ok: true; readonly vsmmu: AskedVsmmu; readonly writeCmdqv: boolean }
-  | { readonly ok: false; readonly bad: readonly BadValue[] };
+export interface Asked {
+  readonly vsmmu: AskedVsmmu;
+  readonly origins: Readonly<Record<ResolvedProperty, Origin>>;
+  readonly writeCmdqv: boolean;
+  readonly bad: readonly BadValue[];
+}
 
 /**
- * What is asked of an accelerated vSMMU. CMDQV needs QEMU 11.1 and libvirt refuses the attribute for an older one,
- * so it is written only where it stands already or the host is known to have it.
+ * What is asked of an accelerated vSMMU: what a person set, what stands and is to be kept, the fleet's baseline,
+ * and else auto.
  */
 export function askedOf(
   model: DomainModel,
   smmu: VirtualSmmu,
-  existing: Existing,
+  options: ResolvedOptions,
   devices: readonly BehindDevice[],
 ): Asked {
   const bad: BadValue[] = [];
-  const value = (property: VsmmuProperty) => {
-    const written = writtenProperty(model, smmu, property).value;
-    return existing === 'keep' ? (written ?? 'auto') : 'auto';
+  const origins: Record<ResolvedProperty, Origin> = {
+    cmdqv: 'auto',
+    ats: 'auto',
+    ril: 'auto',
+    ssidsize: 'auto',
+    oas: 'auto',
   };
-  const onOffAuto = (property: VsmmuProperty): OnOffAuto => {
+  const value = (property: ResolvedProperty): string => {
+    const kept =
+      options.existing === 'keep' ? present(writtenProperty(model, smmu, property).value) : undefined;
+    const candidates: readonly (readonly [Origin, string | undefined])[] = [
+      ['set', options.set.vsmmu[property]],
+      ['kept', kept],
+      ['baseline', options.baseline?.[property]],
+    ];
+    const [origin, text] = candidates.find(([, one]) => one !== undefined) ?? ['auto', undefined];
+    if (text === undefined || text === 'auto') return 'auto';
+    origins[property] = origin;
+    return text;
+  };
+  const onOffAuto = (property: ResolvedProperty): OnOffAuto => {
     const text = value(property);
     if (text === 'on' || text === 'off' || text === 'auto') return text;
     bad.push({ property, value: text });
     return 'auto';
   };
-  const bits = (property: VsmmuProperty): number | 'auto' => {
+  const bits = (property: ResolvedProperty): number | 'auto' => {
     const text = value(property);
     if (text === 'auto') return text;
     const number = parseLibvirtNumber(text, 10);
-    if (number === undefined || number < -1) bad.push({ property, value: text });
-    // libvirt reads -1 as "absent".
-    return number === undefined || number < 0 ? 'auto' : number;
+    if (number === undefined || number < 0) bad.push({ property, value: text });
+    return number ?? 'auto';
   };
 
-  const writeCmdqv =
-    writtenProperty(model, smmu, 'cmdqv').value !== undefined ||
-    devices.some(({ features }) => features.smmu.limits?.cmdqv === true);
+  const writeCmdqv = options.cmdqv && wantsCmdqv(model, smmu, options, devices);
   const vsmmu: AskedVsmmu = {
     accel: true,
+    cmdqv: writeCmdqv ? onOffAuto('cmdqv') : 'off',
     ats: onOffAuto('ats'),
     ril: onOffAuto('ril'),
     ssidsize: bits('ssidsize'),
     oas: bits('oas'),
-    cmdqv: writeCmdqv ? onOffAuto('cmdqv') : 'off',
   };
-  return bad.length > 0 ? { ok: false, bad } : { ok: true, vsmmu, writeCmdqv };
+  return { vsmmu, origins, writeCmdqv, bad };
+}
+
+/** libvirt reads -1 as "absent". */
+function present(value: string | undefined): string | undefined {
+  return value?.trim() === '-1' ? undefined : value;
+}
+
+/**
+ * CMDQV needs QEMU 11.1 and libvirt refuses the attribute for an older one, so it is written only where it stands
+ * already, was asked for, or the host is known to have it.
+ */
+function wantsCmdqv(
+  model: DomainModel,
+  smmu: VirtualSmmu,
+  { set }: ResolvedOptions,
+  devices: readonly BehindDevice[],
+): boolean {
+  return (
+    set.vsmmu.cmdqv !== undefined ||
+    writtenProperty(model, smmu, 'cmdqv').value !== undefined ||
+    devices.some(({ features }) => features.smmu.limits?.cmdqv === true)
+  );
 }

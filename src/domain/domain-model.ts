@@ -52,6 +52,10 @@ export interface DomainModel {
   readonly text: string;
   readonly source: string;
   readonly root: XmlElement;
+  /** Every child of `<devices>` in no namespace. */
+  readonly devices: readonly XmlElement[];
+  /** `<iommu>` of every model. */
+  readonly iommus: readonly XmlElement[];
   readonly smmus: readonly VirtualSmmu[];
   /** By index. */
   readonly controllers: ReadonlyMap<number, PciController>;
@@ -74,6 +78,8 @@ export function readDomain(root: XmlElement, text: string, source: string): Doma
     text,
     source,
     root,
+    devices,
+    iommus: named('iommu'),
     smmus: readSmmus(named('iommu')),
     controllers: readControllers(named('controller')),
     passthrough: readPassthrough(named('interface'), named('hostdev')),

@@ -70,10 +70,12 @@ export class Layout {
     return { start: at, end: at, text: rendered + (trailing.includes('\n') ? '' : closing), ...reason };
   }
 
-  /** A new sibling directly behind an element. */
-  insertAfter(sibling: XmlElement, element: NewElement, reason: Reason): Edit {
-    const text = this.#render(element, this.#depthIndent(sibling));
-    return { start: sibling.end, end: sibling.end, text, ...reason };
+  /** A new sibling directly in front of an element. */
+  insertBefore(sibling: XmlElement, element: NewElement, reason: Reason): Edit {
+    const lines = renderLines(element, this.#style);
+    const indent = this.#newline + this.#depthIndent(sibling);
+    const text = this.#indented ? lines.map((line) => line + indent).join('') : lines.join('');
+    return { start: sibling.start, end: sibling.start, text, ...reason };
   }
 
   #render(element: NewElement, indent: string): string {

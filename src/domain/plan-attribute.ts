@@ -2,7 +2,7 @@ import { writtenProperty, type Written } from './asked.js';
 import type { VirtualSmmu } from './domain-model.js';
 import type { XmlAttribute, XmlElement } from './element.js';
 import type { Plan } from './plan.js';
-import type { ResolvedProperty } from './plan-smmu.js';
+import type { ResolvedProperty } from './resolved-properties.js';
 
 /** The order in which libvirt itself writes the attributes (12.8.0). */
 const LIBVIRT_ORDER = ['pciBus', 'accel', 'cmdqv', 'ats', 'ril', 'ssidsize', 'ssidSize', 'oas'] as const;
@@ -22,6 +22,26 @@ export function planAttribute(
   if (smmu.driver !== undefined) new DriverAttributes(plan, smmu.driver, why).plan(property, written, value);
   if (plan.options.target !== 'native' || written.override !== undefined)
     plan.overrides.push({ alias: smmu.alias, name: property, type: 'string', value, why });
+}
+
+/** Plans that no place says anything of the property. */
+export function planAttributeRemoval(
+  plan: Plan,
+  smmu: VirtualSmmu,
+  property: ResolvedProperty,
+  why: string,
+): void {
+  const { attribute, camelCase, override } = writtenProperty(plan.model, smmu, property);
+  for (const present of [attribute, camelCase])
+    if (smmu.driver !== undefined && present !== undefined)
+      plan.edits.push(
+        plan.layout.removeAttribute(smmu.driver, present, {
+          what: `<driver> loses ${present.name}='${present.value}'`,
+          why,
+        }),
+      );
+  if (override !== undefined)
+    plan.overrides.push({ alias: smmu.alias, name: property, type: 'string', value: undefined, why });
 }
 
 /** How a property stands in the result, in words. */

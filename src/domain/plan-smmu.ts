@@ -1,58 +1,98 @@
-import { atsToWrite } from '../smmu/ats.js';
-import type { SmmuLimits } from '../smmu/features.js';
-import type { AskedVsmmu, OnOff, ResolvedVsmmu } from '../smmu/properties.js';
 import { resolveVsmmu, type BehindDevice } from '../smmu/resolve.js';
-import { askedOf, writtenProperty } from './asked.js';
-import { planAttribute, writtenAs } from './plan-attribute.js';
+import { askedOf, writtenProperty, type Asked } from './asked.js';
 import type { PassthroughDevice, VirtualSmmu } from './domain-model.js';
-import { overrideValue } from './override.js';
+import { evidenceOf, propertyRule } from './evidence.js';
+import { RESOLVED_PROPERTIES, type ResolvedProperty } from './resolved-properties.js';
+import { planAttribute, planAttributeRemoval, writtenAs } from './plan-attribute.js';
+import { askedAts, planDevice } from './plan-device.js';
 import type { Plan } from './plan.js';
-
-/** Properties that are resolved, in libvirt's order of attributes. */
-export const RESOLVED_PROPERTIES = ['cmdqv', 'ats', 'ril', 'ssidsize', 'oas'] as const;
-export type ResolvedProperty = (typeof RESOLVED_PROPERTIES)[number];
+import { isUnresolvable, withConservativeLimits } from './unresolvable.js';
 
 /** Resolves one accelerated vSMMU for the devices behind it and plans what must be written for both. */
 export function planSmmu(plan: Plan, smmu: VirtualSmmu, behind: readonly PassthroughDevice[]): void {
   const devices = featuresBehind(plan, behind);
   if (devices === undefined) return;
-  const asked = askedOf(plan.model, smmu, plan.options.existing, [...devices.values()]);
-  if (!asked.ok) {
-    for (const { property, value } of asked.bad)
-      plan.refuse(
-        smmu.driver ?? smmu.element,
-        'DOMAIN_VALUE',
-        `${smmu.alias}: ${property}='${value}' is not a value of this property`,
-        'Correct the value, leave it out, or use --existing replace.',
-      );
-    return;
-  }
-  const resolution = resolveVsmmu(asked.vsmmu, [...devices.values()]);
+  const { options } = plan;
+  const asked = askedOf(plan.model, smmu, options, [...devices.values()]);
+  for (const { property, value } of asked.bad)
+    plan.refuse(
+      smmu.driver ?? smmu.element,
+      'DOMAIN_VALUE',
+      `${smmu.alias}: ${property}='${value}' is not a value of this property`,
+      'Correct the value, leave it out, or use --existing replace.',
+    );
+  if (asked.bad.length > 0) return;
+  if (options.unresolvable === 'omit' && [...devices.values()].some(isUnresolvable))
+    planUnchecked(plan, smmu, devices, asked);
+  else planResolved(plan, smmu, devices, asked);
+}
+
+type Devices = ReadonlyMap<PassthroughDevice, BehindDevice>;
+
+function planResolved(plan: Plan, smmu: VirtualSmmu, devices: Devices, asked: Asked): void {
+  const conservative = plan.options.unresolvable === 'conservative';
+  const behind = [...devices.values()].map((device) =>
+    conservative ? withConservativeLimits(device) : device,
+  );
+  const resolution = resolveVsmmu(asked.vsmmu, behind);
   if (!resolution.ok) {
     for (const error of resolution.errors)
       plan.refuse(smmu.element, error.code, `${smmu.alias}: ${error.message}`, error.remedy);
     return;
   }
-  const [first] = devices.values();
-  for (const property of RESOLVED_PROPERTIES)
-    if (property !== 'cmdqv' || asked.writeCmdqv)
-      planProperty(plan, smmu, property, asked.vsmmu, resolution.vsmmu, first);
-  if (plan.options.target !== 'native')
-    plan.overrides.push({
-      alias: smmu.alias,
-      name: 'accel',
-      type: 'bool',
-      value: 'true',
-      why: 'this libvirt or pipeline drops the attribute',
-    });
+  const [source] = devices.values();
+  for (const property of RESOLVED_PROPERTIES) {
+    if (property === 'cmdqv' && !asked.writeCmdqv) {
+      // A value that this QEMU does not know would stop the VM.
+      if (!plan.options.cmdqv) planAttributeRemoval(plan, smmu, 'cmdqv', 'this QEMU has no cmdqv');
+      continue;
+    }
+    planProperty(plan, smmu, property, asked, String(resolution.vsmmu[property]), source);
+  }
+  planAcceleration(plan, smmu);
   for (const [device, features] of devices) planDevice(plan, device, features, resolution.vsmmu.ats);
 }
 
+/** Where the attributes may get lost, the override has to carry this one too. */
+function planAcceleration(plan: Plan, smmu: VirtualSmmu): void {
+  if (plan.options.target === 'native') return;
+  const why = 'an older libvirt, or a pipeline on the way to it, drops the attribute';
+  plan.overrides.push({ alias: smmu.alias, name: 'accel', type: 'bool', value: 'true', why });
+}
+
+/** Nothing is known of the host: explicit values are written as they are, the others left out. */
+function planUnchecked(plan: Plan, smmu: VirtualSmmu, devices: Devices, asked: Asked): void {
+  const [source] = devices.values();
+  const because = source?.features.smmu.obstacles[0]?.message ?? 'the host SMMU is not known';
+  for (const property of RESOLVED_PROPERTIES) {
+    const explicit = asked.origins[property] !== 'auto';
+    if (explicit && (property !== 'cmdqv' || asked.writeCmdqv)) {
+      planProperty(plan, smmu, property, asked, String(asked.vsmmu[property]), source);
+      continue;
+    }
+    const rule = `left out: ${because}`;
+    const was = writtenProperty(plan.model, smmu, property).value;
+    planAttributeRemoval(plan, smmu, property, rule);
+    const resolved = 'unknown';
+    const evidence = plan.host.origin;
+    plan.decisions.push({
+      subject: smmu.alias,
+      property,
+      was,
+      asked: 'auto',
+      resolved,
+      written: 'nothing',
+      evidence,
+      rule,
+    });
+  }
+  planAcceleration(plan, smmu);
+  const ats = asked.vsmmu.ats === 'off' ? 'off' : 'on';
+  for (const [device, features] of devices) planDevice(plan, device, features, ats);
+}
+
 /** undefined where a device is unknown to the host; the plan then says which. */
-function featuresBehind(
-  plan: Plan,
-  behind: readonly PassthroughDevice[],
-): ReadonlyMap<PassthroughDevice, BehindDevice> | undefined {
+function featuresBehind(plan: Plan, behind: readonly PassthroughDevice[]): Devices | undefined {
   const known = new Map<PassthroughDevice, BehindDevice>();
   for (const device of behind) {
     const features = device.bdf === undefined ? undefined : plan.host.devices.get(device.bdf);
@@ -62,7 +102,7 @@ function featuresBehind(
   return known.size === behind.length ? known : undefined;
 }
 
-function refuseUnknown(plan: Plan, device: PassthroughDevice): void {
+export function refuseUnknown(plan: Plan, device: PassthroughDevice): void {
   if (device.bdf === undefined)
     plan.refuse(
       device.element,
@@ -79,100 +119,27 @@ function refuseUnknown(plan: Plan, device: PassthroughDevice): void {
     );
 }
 
-function askedAts(plan: Plan, device: PassthroughDevice): BehindDevice['ats'] {
-  if (plan.options.existing === 'replace') return 'auto';
-  const value = overrideValue(plan.model.overrides, device.alias, 'ats');
-  if (value === undefined || value === 'auto') return 'auto';
-  if (value === 'on' || value === 'off') return value;
-  plan.refuse(
-    device.element,
-    'DOMAIN_VALUE',
-    `${device.alias}: the override ats='${value}' is not on, off or auto`,
-    'Correct the value, leave it out, or use --existing replace.',
-  );
-  return 'auto';
-}
-
 function planProperty(
   plan: Plan,
   smmu: VirtualSmmu,
   property: ResolvedProperty,
-  asked: AskedVsmmu,
-  resolved: ResolvedVsmmu,
-  first: BehindDevice | undefined,
+  asked: Asked,
+  value: string,
+  source: BehindDevice | undefined,
 ): void {
-  const value = String(resolved[property]);
-  const auto = asked[property] === 'auto';
-  const rule = auto ? AUTO_RULES[property] : 'explicit: kept, and checked against each host SMMU behind it';
-  const evidence = evidenceOf(plan, property, first);
+  const conservative =
+    plan.options.unresolvable === 'conservative' && source !== undefined && isUnresolvable(source);
+  const rule = propertyRule(property, asked.origins[property], conservative);
+  const evidence = evidenceOf(property, source, plan.host.origin);
   planAttribute(plan, smmu, property, value, `${rule} (${evidence})`);
   plan.decisions.push({
     subject: smmu.alias,
     property,
     was: writtenProperty(plan.model, smmu, property).value,
-    asked: String(asked[property]),
+    asked: String(asked.vsmmu[property]),
     resolved: value,
     written: writtenAs(plan, smmu, property, value),
     evidence,
     rule,
   });
-}
-
-const AUTO_RULES: Readonly<Record<ResolvedProperty, string>> = {
-  cmdqv: 'auto: on where the host is known to have it',
-  ats: "auto: the host SMMU's value",
-  ril: "auto: the host SMMU's value",
-  ssidsize: "auto: the host SMMU's substream id bits",
-  oas: 'auto: the larger of 44 and 48 that the host SMMU has',
-};
-
-const READINGS: Readonly<Record<ResolvedProperty, (limits: SmmuLimits) => string>> = {
-  cmdqv: ({ cmdqv }) =>
-    cmdqv === undefined ? 'CMDQV: not known' : `Tegra241 CMDQV: ${cmdqv ? 'yes' : 'no'}`,
-  ats: ({ ats }) => `IDR0.ATS=${Number(ats)}`,
-  ril: ({ ril }) => `IDR3.RIL=${Number(ril)}`,
-  ssidsize: ({ ssidsize }) => `IDR1.SSIDSIZE=${ssidsize}`,
-  oas: ({ oas }) => `IDR5.OAS=${oas} bits`,
-};
-
-function evidenceOf(plan: Plan, property: ResolvedProperty, device: BehindDevice | undefined): string {
-  const limits = device?.features.smmu.limits;
-  if (device === undefined || limits === undefined) return 'no device behind it';
-  const smmu = device.features.smmu.name ?? 'the SMMU';
-  return `${READINGS[property](limits)}, ${smmu} of ${device.features.bdf}, ${plan.host.origin}`;
-}
-
-function planDevice(plan: Plan, device: PassthroughDevice, behind: BehindDevice, vsmmuAts: OnOff): void {
-  const { features, ats: asked } = behind;
-  const was = overrideValue(plan.model.overrides, device.alias, 'ats');
-  const wish = plan.options.existing === 'keep' && was !== undefined;
-  const value = wish ? was : plan.options.vfioAts ? atsToWrite(vsmmuAts, features) : undefined;
-  const rule = deviceRule(plan, wish, vsmmuAts, features.kernelAts);
-  plan.overrides.push({ alias: device.alias, name: 'ats', type: 'string', value, why: rule });
-  plan.decisions.push({
-    subject: features.bdf,
-    property: 'ats',
-    was,
-    asked,
-    resolved: value ?? 'auto',
-    written: value === undefined ? 'nothing' : `<qemu:override> ${device.alias} ats=${value}`,
-    evidence: `${KERNEL_ATS[features.kernelAts]}, ${plan.host.origin}`,
-    rule,
-  });
-}
-
-const KERNEL_ATS = {
-  supported: 'kernel reports ATS as supported (out_capabilities bit 3 clear)',
-  'not-supported': 'kernel reports ATS as not supported (out_capabilities bit 3 set)',
-  silent: 'kernel cannot say (before Linux 7.1, or no iommufd)',
-} as const;
-
-function deviceRule(plan: Plan, wish: boolean, vsmmuAts: OnOff, kernel: keyof typeof KERNEL_ATS): string {
-  if (wish) return 'explicit: kept, and checked against the kernel';
-  if (!plan.options.vfioAts) return 'this QEMU has no vfio-pci ats property';
-  if (vsmmuAts === 'off') return 'off: the vSMMU has no ATS, so the guest cannot use the capability';
-  if (kernel === 'not-supported') return 'off: the kernel reports no support';
-  return kernel === 'supported'
-    ? 'on: the kernel reports support and the vSMMU has ATS'
-    : 'left out: where the kernel cannot say, QEMU decides';
 }

@@ -41,6 +41,7 @@ export class Plan {
   readonly edits: Edit[] = [];
   readonly decisions: Decision[] = [];
   readonly findings: VsmmuError[] = [];
+  readonly warnings: VsmmuError[] = [];
   readonly overrides: WantedOverride[] = [];
 
   constructor(model: DomainModel, host: HostFeatures, options: ResolvedOptions) {
@@ -51,7 +52,16 @@ export class Plan {
   }
 
   refuse(at: XmlElement, code: ErrorCode, message: string, remedy: string): void {
+    this.findings.push(this.#at(at, code, message, remedy));
+  }
+
+  /** Something that a VM would start with, or that was there before and is not ours to settle. */
+  warn(at: XmlElement, code: ErrorCode, message: string, remedy: string): void {
+    this.warnings.push(this.#at(at, code, message, remedy));
+  }
+
+  #at(at: XmlElement, code: ErrorCode, message: string, remedy: string): VsmmuError {
     const place = placeInDomain(this.model, at);
-    this.findings.push(new VsmmuError(code, message, { place, remedy, exitStatus: ExitStatus.findings }));
+    return new VsmmuError(code, message, { place, remedy, exitStatus: ExitStatus.findings });
   }
 }

@@ -1,11 +1,14 @@
 import type { HostFeatures } from '../smmu/features.js';
 import { VsmmuError } from '../errors.js';
 import { isAccelerated } from './asked.js';
-import { readDomain, type DomainModel } from './domain-model.js';
+import { readDomain, type DomainModel, type VirtualSmmu } from './domain-model.js';
 import { applyEdits } from './edit.js';
 import { type ResolvedOptions, type RewriteOptions, withDefaults } from './options.js';
-import { checkBuses } from './plan-buses.js';
+import { planTopology } from './build-topology.js';
+import { checkBuses } from './check-buses.js';
+import { checkEmulated, checkMix, checkNodesets, withoutIommufd } from './check-devices.js';
 import { planOverrides } from './plan-override.js';
+import { planSubsystemMode } from './plan-subsystem-mode.js';
 import { planSmmu } from './plan-smmu.js';
 import { Plan, type Decision } from './plan.js';
 import { lineAndColumn } from './place.js';
@@ -16,7 +19,7 @@ import { readTopology } from './topology.js';
 export type { Decision } from './plan.js';
 export type { RewriteOptions } from './options.js';
 
-/** One change of the text, with its place in the document as it was. */
+/** One change of the text, with its place in the document before the stage (topology, values) that made it. */
 export interface Change {
   readonly line: number;
   readonly column: number;
@@ -29,37 +32,62 @@ export interface RewriteResult {
   readonly text: string;
   readonly decisions: readonly Decision[];
   readonly changes: readonly Change[];
+  /** What the rewrite did not touch and a person should know. */
+  readonly warnings: readonly VsmmuError[];
 }
 
 /**
  * Writes every accelerated vSMMU of a libvirt domain with the values that its host devices allow, and each of
- * those devices' `ats`. All else stays byte for byte. A domain without accelerated vSMMU comes back as it is.
+ * those devices' `ats`; by policy it builds vSMMUs where there are none. All else stays byte for byte, and a domain
+ * with nothing to do comes back as it is.
  *
  * @throws VsmmuError XML_*, NOT_A_DOMAIN where the text is no domain; DomainRefused with every finding where the
  *   domain or the host doesn't allow it
  */
 export function rewriteDomain(text: string, host: HostFeatures, options: RewriteOptions = {}): RewriteResult {
   const settled = withDefaults(options);
-  const model = modelOf(text, settled);
-  const plan = planDomain(model, host, settled);
-  if (plan.edits.length === 0) return { text, decisions: plan.decisions, changes: [] };
+  const first = modelOf(text, settled);
+  if (settled.topology === 'off') return { text, decisions: [], changes: [], warnings: [] };
 
-  const rewritten = applyEdits(text, plan.edits);
-  requireSettled(rewritten, host, settled);
-  const changes = plan.edits
-    .map(({ start, what, why }) => ({ start, ...lineAndColumn(text, start), what, why }))
-    .sort((a, b) => a.start - b.start)
-    .map(({ line, column, what, why }) => ({ line, column, what, why }));
-  return { text: rewritten, decisions: plan.decisions, changes };
+  const topology = new Plan(first, host, settled);
+  planTopology(topology);
+  planSubsystemMode(topology);
+  refuseIfFound(topology);
+  const built = applyEdits(text, topology.edits);
+  const model = built === text ? first : modelOf(built, settled);
+
+  const values = new Plan(model, host, settled);
+  planValues(values);
+  refuseIfFound(values);
+  const rewritten = applyEdits(built, values.edits);
+  if (rewritten !== text) requireSettled(rewritten, host, settled);
+  return {
+    text: rewritten,
+    decisions: values.decisions,
+    changes: [...changesOf(topology), ...changesOf(values)],
+    warnings: values.warnings,
+  };
 }
 
 function modelOf(text: string, { source }: ResolvedOptions): DomainModel {
   return readDomain(scanXml(text, source), text, source);
 }
 
+function changesOf({ edits, model }: Plan): Change[] {
+  return edits
+    .toSorted((a, b) => a.start - b.start)
+    .map(({ start, what, why }) => ({ ...lineAndColumn(model.text, start), what, why }));
+}
+
 /** @throws DomainRefused */
-function planDomain(model: DomainModel, host: HostFeatures, options: ResolvedOptions): Plan {
-  const plan = new Plan(model, host, options);
+function refuseIfFound(plan: Plan): void {
+  const [first, ...others] = plan.findings;
+  if (first !== undefined) throw new DomainRefused(first, others);
+}
+
+/** Plans the values of every accelerated vSMMU. */
+function planValues(plan: Plan): void {
+  const { model } = plan;
   const accelerated = model.smmus.filter((smmu) => {
     const accel = isAccelerated(model, smmu);
     if (accel === undefined)
@@ -71,24 +99,40 @@ function planDomain(model: DomainModel, host: HostFeatures, options: ResolvedOpt
       );
     return accel === true;
   });
-  if (accelerated.length > 0) {
-    const topology = readTopology(model);
-    checkBuses(plan, topology, accelerated);
-    if (plan.findings.length === 0)
-      for (const smmu of accelerated) planSmmu(plan, smmu, topology.behind.get(smmu) ?? []);
-    planOverrides(plan);
+  if (accelerated.length > 0) planAccelerated(plan, accelerated);
+}
+
+function planAccelerated(plan: Plan, accelerated: readonly VirtualSmmu[]): void {
+  const topology = readTopology(plan.model);
+  checkBuses(plan, topology, accelerated);
+  // Where a bus is wrong, what stands behind which vSMMU means nothing.
+  if (plan.findings.length > 0) return;
+  checkMix(plan);
+  checkEmulated(plan, accelerated);
+  for (const smmu of accelerated) {
+    const behind = topology.behind.get(smmu) ?? [];
+    checkNodesets(plan, behind);
+    for (const device of withoutIommufd(plan.model, behind))
+      plan.warn(
+        device.element,
+        'IOMMUFD_REQUIRED',
+        `${device.alias} does not use iommufd; QEMU refuses such a device behind an accelerated vSMMU`,
+        "Add <iommufd enabled='yes'/> to the domain, or use --topology complete.",
+      );
+    planSmmu(plan, smmu, behind);
   }
-  const [first, ...others] = plan.findings;
-  if (first !== undefined) throw new DomainRefused(first, others);
-  return plan;
+  planOverrides(plan);
 }
 
 /** The result is read and planned again: a rewrite that would still want to change its own output is not let out. */
 function requireSettled(rewritten: string, host: HostFeatures, options: ResolvedOptions): void {
-  const again = planDomain(modelOf(rewritten, options), host, options);
-  const [left] = again.edits;
+  const again = new Plan(modelOf(rewritten, options), host, options);
+  planTopology(again);
+  planSubsystemMode(again);
+  planValues(again);
+  const left = again.edits[0]?.what ?? again.findings[0]?.message;
   if (left === undefined) return;
-  throw new VsmmuError('PLAN_UNSETTLED', `the rewritten domain would be changed again: ${left.what}`, {
+  throw new VsmmuError('PLAN_UNSETTLED', `the rewritten domain would be changed again: ${left}`, {
     place: options.source,
     remedy: 'This is a defect of vsmmu; report it with the domain. Nothing was written.',
   });
