@@ -4,6 +4,7 @@ import { ExitStatus, VsmmuError } from '../errors.js';
 import { declareAgent } from './declare-agent.js';
 import { declareClusterCommands } from './declare-cluster.js';
 import { declareDomainCommands } from './declare-domain.js';
+import { declareFleetCommands } from './declare-fleet.js';
 import { declareHostCommands } from './declare-host.js';
 import { declareVersion } from './declare-version.js';
 import type { Finish } from './declaration.js';
@@ -51,6 +52,7 @@ export function createProgram(io: CliIo, finish: Finish): Command {
     declareDomainCommands,
     declareAgent,
     declareClusterCommands,
+    declareFleetCommands,
     declareVersion,
   ])
     declare(program, io, finish);
