@@ -2,7 +2,7 @@
 // npm run test:real [-- SUITE...]: vsmmu against the real things (libvirt, QEMU, kernels, Kubernetes).
 // See README.md for how to write a suite.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Context } from './lib/context.mjs';
@@ -20,7 +20,7 @@ const deadline = performance.now() + budgetMinutes * 60_000;
 const minutesLeft = () => (deadline - performance.now()) / 60_000;
 
 const suites = await discover(process.argv.slice(2));
-build();
+const vsmmu = build();
 const ledger = new Ledger(write);
 let running; // the context whose programs must not outlive an interrupt: they lead their own process groups
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
@@ -54,6 +54,7 @@ async function runSuite(suite) {
   const controller = new AbortController();
   const ctx = new Context({
     root,
+    vsmmu,
     suite: suite.name,
     ledger,
     cache,
@@ -108,6 +109,7 @@ function closeSuite(ctx, suite, why) {
  * that someone starts meanwhile must not take it from under a running suite.
  */
 function build() {
+  mkdirSync(cache, { recursive: true });
   const built = join(root, 'dist');
   const program = join(built, 'vsmmu.js');
   const builtAt = existsSync(program) ? statSync(program).mtimeMs : 0;
@@ -121,9 +123,10 @@ function build() {
     const { status } = spawnSync(process.execPath, ['scripts/build.mjs'], { cwd: root, stdio: 'inherit' });
     if (status !== 0) usage('the build failed (npm run build)');
   }
-  const copy = join(cache, 'dist');
-  rmSync(copy, { recursive: true, force: true });
+  const copy = mkdtempSync(join(cache, 'dist-'));
+  process.on('exit', () => rmSync(copy, { recursive: true, force: true }));
   cpSync(built, copy, { recursive: true });
+  return join(copy, 'vsmmu.js');
 }
 
 function usage(message) {

@@ -23,9 +23,9 @@ export class Context {
   #planned = [];
   #write;
 
-  constructor({ root, suite, ledger, cache, signal, write, planned }) {
+  constructor({ root, vsmmu, suite, ledger, cache, signal, write, planned }) {
     this.root = root;
-    this.vsmmu = join(cache, 'dist', 'vsmmu.js');
+    this.vsmmu = vsmmu;
     this.signal = signal;
     this.#suite = suite;
     this.#ledger = ledger;

@@ -109,7 +109,7 @@ async function whatLacks(ctx, suite, architecture) {
 async function bootstrap(ctx, root, suite) {
   await ctx.apt.install('mmdebstrap');
   const { uri, keyring, options } = await ctx.apt.archive();
-  const partial = `${root}.partial`;
+  const partial = `${root}.${process.pid}.partial`;
   ctx.log(`making a chroot of Debian ${suite} with ${PACKAGES.join(', ')}`);
   await ctx.retry(`mmdebstrap ${suite}`, async () => {
     await rm(partial, { recursive: true, force: true });

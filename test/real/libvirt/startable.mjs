@@ -49,3 +49,22 @@ export function startable(xml) {
     document.dispose();
   }
 }
+
+/** Attributes of `<iommu><driver>` that libvirt 12.7 brought, beside the lower-case name that KubeVirt doesn't know. */
+const NEW_ATTRIBUTES = ['accel', 'cmdqv', 'ats', 'ril', 'ssidsize', 'ssidSize', 'oas'];
+
+/**
+ * What is left of a domain after something that keeps only what it knows: a libvirt from 11.10 to 12.6, or KubeVirt's
+ * plugin pipeline with libvirtxml 1.12002. Both know pciBus and <qemu:override>.
+ * @param {string} xml
+ */
+export function withoutNewAttributes(xml) {
+  const document = XmlDocument.fromString(xml);
+  try {
+    const names = NEW_ATTRIBUTES.map((name) => `/domain/devices/iommu/driver/@${name}`);
+    for (const attribute of document.find(names.join('|'))) attribute.remove();
+    return document.toString();
+  } finally {
+    document.dispose();
+  }
+}
