@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bdf } from '../src/bdf.js';
@@ -219,6 +227,53 @@ else
       const { report, calls } = await liveProbe(kit, { root, bind: false }, table());
       expect(calls).toEqual([]);
       expect(report.smmus[0]?.registers.known).toBe(false);
+    });
+
+    describe('what was asked since boot', () => {
+      const asked = async (cachePath: string, more: readonly string[] = [], fresh = false) =>
+        liveProbe(kit, { root, cachePath, fresh }, [...more, ...table()]);
+
+      test('is not asked again: no device is reset twice', async () => {
+        const cachePath = join(kit.dir, 'twice');
+        const first = await asked(cachePath);
+        const second = await asked(cachePath);
+        expect(second.calls).toEqual([]);
+        expect(answersOnly(second.report)).toEqual(answersOnly(first.report));
+        expect(second.report.smmus[0]?.nesting).toMatchObject({ value: true });
+        expect(second.report.smmus[0]?.registers.evidence[0]?.source).toBe(
+          'IOMMU_GET_HW_INFO of 0000:01:00.0, cached',
+        );
+        const { evidence } = deviceIn(second.report, '0000:01:00.0').kernelAts;
+        expect(evidence.at(-1)?.reading).toMatch(/^0000:01:00\.0 was asked at 20\d\d-.*Z, since boot$/);
+        expect((await asked(cachePath, [], true)).calls).toContain('bind vfio0');
+      });
+
+      test('counts for nothing after a reboot, with another kernel, or damaged', async () => {
+        const cachePath = join(kit.dir, 'reboot');
+        await asked(cachePath);
+        const text = readFileSync(cachePath, 'utf8');
+        for (const other of [
+          text.replace('"bootId":"5c1f9d0e', '"bootId":"00000000'),
+          text.replace('"release":"7', '"release":"6'),
+          text.replaceAll('"dataType":2', '"dataType":"two"'),
+          text.slice(0, text.length / 2),
+        ]) {
+          expect(other).not.toBe(text);
+          writeFileSync(cachePath, other);
+          expect((await asked(cachePath)).calls).toContain('bind vfio0');
+        }
+      });
+
+      test('still tells the registers of an SMMU behind which no device can be asked', async () => {
+        const cachePath = join(kit.dir, 'busy');
+        await asked(cachePath);
+        const busy = [...NAMES.values()].map((name) => `fail bind ${name} ${errno.EINVAL}`);
+        const { report } = await asked(cachePath, busy, true);
+        expect(report.smmus[0]?.registers).toMatchObject({ known: true });
+        expect(report.smmus[0]?.registers.evidence[0]?.source).toContain('cached');
+        expect(deviceIn(report, '0000:01:00.0').kernelAts.known).toBe(false);
+        expect(new Set(report.findings.map((item) => item.code))).toEqual(new Set(['PROBE_BUSY']));
+      });
     });
 
     test('two probes are kept apart by the lock', async () => {

@@ -89,7 +89,6 @@ export class HostTree {
       findings: live.findings,
       readText: (path) => live.readText(path),
       readBytes: (path) => live.readBytes(path),
-      readLink: (path) => live.readLink(path),
       list: (path) => live.list(path),
       exists: (path) => live.exists(path),
       pciConfig: (bdf) => live.pciConfig(bdf),

@@ -1,86 +1,134 @@
 import { join } from 'node:path';
 import type { Bdf } from '../bdf.js';
+import type { ErrorCode } from '../error-codes.js';
 import type { Evidence } from '../smmu/answer.js';
-import { findHolders } from './device-holders.js';
+import { findHolders, type HolderSearch } from './device-holders.js';
 import type { DeviceReplies, HwInfoReply, ProbeStep } from './hw-info.js';
 import type { HwInfoTarget } from './host-source.js';
 import { BoundDevice, StepError } from './iommufd.js';
 import { PROBE_LOCK, takeProbeLock, type LockResult } from './probe-lock.js';
+import { REPLY_CACHE, ReplyCache, type CacheKey } from './reply-cache.js';
 
 export interface ProberOptions {
-  /** May devices be bound, which resets them? Without it nothing but sysfs is read. */
+  /** May devices be bound, which resets them? Without it nothing but sysfs and the cache is read. */
   readonly bind?: boolean | undefined;
+  /** Ask again what the cache already knows of this boot. */
+  readonly fresh?: boolean | undefined;
   /** How long a step may take; nvgrace-gpu-vfio-pci alone may need 30 s to open. */
   readonly stepTimeoutMs?: number | undefined;
   readonly lockPath?: string | undefined;
   readonly lockWaitMs?: number | undefined;
+  readonly cachePath?: string | undefined;
 }
 
 const STEP_TIMEOUT_MS = 60_000;
 const LOCK_WAIT_MS = 10_000;
+/** For so long a look through /proc counts for other devices too; the kernel refuses a device opened since. */
+const SEARCH_AGE_MS = 1_000;
 
 /** Asks idle devices through their cdevs, under a lock that is held from the first question to close(). */
 export class DeviceProber {
   readonly #root: string;
   readonly #options: ProberOptions;
+  readonly #cacheKey: () => CacheKey | undefined;
+  #cache: ReplyCache | undefined;
   #lock: Promise<LockResult> | undefined;
+  #search: { readonly at: number; readonly result: Promise<HolderSearch> } | undefined;
+  /** Bindings given up at their time limit: the lock stays until they are closed. */
+  readonly #late = new Set<Promise<void>>();
 
-  constructor(root: string, options: ProberOptions) {
+  /** @param cacheKey undefined where boot or kernel could not be told: nothing is cached then */
+  constructor(root: string, options: ProberOptions, cacheKey: () => CacheKey | undefined) {
     this.#root = root;
     this.#options = options;
+    this.#cacheKey = cacheKey;
   }
 
   /** Never throws: what goes wrong is part of the reply. */
   async ask(target: HwInfoTarget): Promise<DeviceReplies> {
-    const source = `IOMMU_GET_HW_INFO of ${target.bdf}`;
-    const notAsked = (
-      code: Extract<HwInfoReply, { kind: 'not-asked' }>['code'],
-      because: string,
-      remedy: string,
-      evidence: readonly Evidence[] = [],
-    ): DeviceReplies => {
-      const reply: HwInfoReply = { kind: 'not-asked', because, remedy, source, code };
-      return { hwInfo: reply, cmdqv: reply, nesting: reply, evidence, findings: [] };
-    };
+    const cache = this.#openCache();
+    if (this.#options.fresh !== true) {
+      const remembered = cache?.device(target);
+      if (remembered !== undefined) return remembered;
+    }
+    const replies = await this.#askKernel(target);
+    if (replies.hwInfo.kind === 'answer') {
+      cache?.remember(target, replies, new Date());
+      return replies;
+    }
+    const sibling = cache?.smmu(target.smmu);
+    return sibling === undefined ? replies : { ...replies, sibling };
+  }
 
+  /** Keeps what was learnt and gives up the lock. */
+  async close(): Promise<void> {
+    try {
+      this.#cache?.save();
+    } catch {
+      // Without a place for the cache every probe asks anew; the answers themselves lose nothing.
+    }
+    const lock = await this.#lock;
+    this.#lock = undefined;
+    if (lock?.ok !== true) return;
+    if (this.#late.size === 0) await lock.lock.release();
+    else void Promise.allSettled(this.#late).then(() => lock.lock.release());
+  }
+
+  #openCache(): ReplyCache | undefined {
+    if (this.#cache === undefined) {
+      const key = this.#cacheKey();
+      const path = this.#options.cachePath ?? join(this.#root, REPLY_CACHE);
+      if (key !== undefined) this.#cache = ReplyCache.open(path, key);
+    }
+    return this.#cache;
+  }
+
+  async #askKernel(target: HwInfoTarget): Promise<DeviceReplies> {
     if (this.#options.bind === false)
-      return notAsked(undefined, 'devices were not to be bound', 'Allow the probe to bind idle devices.');
+      return notAsked(
+        target,
+        undefined,
+        'devices were not to be bound',
+        'Allow the probe to bind idle devices.',
+      );
     if (target.vfioName === undefined)
-      return notAsked(undefined, 'it has no VFIO character device', 'Bind it to a VFIO driver.');
+      return notAsked(target, undefined, 'it has no VFIO character device', 'Bind it to a VFIO driver.');
 
-    const lock = await this.#takeLock();
-    if (!lock.ok) return notAsked('PROBE_LOCKED', lock.because, lock.remedy);
+    this.#lock ??= takeProbeLock(
+      this.#options.lockPath ?? join(this.#root, PROBE_LOCK),
+      this.#options.lockWaitMs ?? LOCK_WAIT_MS,
+    );
+    const lock = await this.#lock;
+    if (!lock.ok) return notAsked(target, 'PROBE_LOCKED', lock.because, lock.remedy);
 
     const nodes = nodesOf(target);
-    const search = await findHolders(this.#root, nodes);
+    const search = await this.#findHolders();
+    const held = nodes.flatMap((node) =>
+      (search.holders.get(node) ?? []).map((who) => `${who} holds ${node}`),
+    );
+    const looked = `${search.processes} processes looked at, ${search.unreadable} of them unreadable`;
     const evidence: Evidence[] = [
       {
-        reading: `${search.processes} processes looked at, ${search.unreadable} of them unreadable; ${search.holders.join(', ') || 'none holds it'}`,
+        reading: `${looked}; ${held.join(', ') || 'none holds it'}`,
         source: `/proc/*/fd for ${nodes.join(', ')}`,
       },
     ];
-    if (search.holders.length > 0)
+    if (held.length > 0)
       return notAsked(
+        target,
         'PROBE_IN_USE',
-        `it or a member of its IOMMU group is in use: ${search.holders.join(', ')}`,
+        `it or a member of its IOMMU group is in use: ${held.join(', ')}`,
         'Probe it when no VM has it; the SMMU can be asked through another device behind it.',
         evidence,
       );
     return this.#converse(target.bdf, target.vfioName, evidence);
   }
 
-  async close(): Promise<void> {
-    const lock = await this.#lock;
-    this.#lock = undefined;
-    if (lock?.ok === true) await lock.lock.release();
-  }
-
-  #takeLock(): Promise<LockResult> {
-    this.#lock ??= takeProbeLock(
-      this.#options.lockPath ?? join(this.#root, PROBE_LOCK),
-      this.#options.lockWaitMs ?? LOCK_WAIT_MS,
-    );
-    return this.#lock;
+  #findHolders(): Promise<HolderSearch> {
+    const now = performance.now();
+    if (this.#search === undefined || now - this.#search.at > SEARCH_AGE_MS)
+      this.#search = { at: now, result: findHolders(this.#root) };
+    return this.#search.result;
   }
 
   async #converse(bdf: Bdf, vfioName: string, evidence: readonly Evidence[]): Promise<DeviceReplies> {
@@ -90,23 +138,43 @@ export class DeviceProber {
     const binding = BoundDevice.bind(join(this.#root, '/dev/iommu'), cdev);
     try {
       const device = await within(binding, limit, 'bind');
-      // Closing resets the device once more and may take as long; the caller needs not wait for it.
       try {
         const hwInfo = await within(device.hwInfo(undefined, source), limit, 'hw-info');
         const cmdqv = await within(device.cmdqv(source), limit, 'hw-info');
         const nesting = await within(device.nesting(`nesting with ${bdf}`), limit, 'viommu-alloc');
         return { hwInfo, cmdqv, nesting, evidence, findings: [] };
       } finally {
+        // Closing resets the device once more, which may take as long.
         await within(device.close(), limit, 'hw-info');
       }
     } catch (error) {
-      // A bind that ends after its time limit must not stay bound.
-      void binding.then((late) => late.close()).catch(() => undefined);
+      this.#closeLate(binding);
       if (!(error instanceof StepError)) throw error;
       const reply: HwInfoReply = { kind: 'failed', step: error.step, errno: error.errno, source };
       return { hwInfo: reply, cmdqv: reply, nesting: reply, evidence, findings: [] };
     }
   }
+
+  /** A bind that ends after its time limit must not stay bound. */
+  #closeLate(binding: Promise<BoundDevice>): void {
+    const late = binding
+      .then((device) => device.close())
+      .catch(() => undefined)
+      .finally(() => this.#late.delete(late));
+    this.#late.add(late);
+  }
+}
+
+function notAsked(
+  target: HwInfoTarget,
+  code: ErrorCode | undefined,
+  because: string,
+  remedy: string,
+  evidence: readonly Evidence[] = [],
+): DeviceReplies {
+  const source = `IOMMU_GET_HW_INFO of ${target.bdf}`;
+  const reply: HwInfoReply = { kind: 'not-asked', because, remedy, source, code };
+  return { hwInfo: reply, cmdqv: reply, nesting: reply, evidence, findings: [] };
 }
 
 function nodesOf(target: HwInfoTarget): string[] {

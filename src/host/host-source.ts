@@ -28,6 +28,10 @@ export function remedyFor(read: Read<unknown>, remedy: string): string {
 /** A device to ask through its VFIO character device. */
 export interface HwInfoTarget {
   readonly bdf: Bdf;
+  /** "10de:2941 10de:1a8f": vendor, device and their subsystem ids, to tell devices at one address apart. */
+  readonly ids: string;
+  /** Name of the SMMU in front of it, where sysfs tells. */
+  readonly smmu: string | undefined;
   /** "vfio3", the name in the device's vfio-dev directory. */
   readonly vfioName: string | undefined;
   /** Members of its IOMMU group, itself included, with their vfio-dev names: none of them may be in use. */

@@ -51,6 +51,8 @@ export interface DeviceReplies {
   readonly hwInfo: HwInfoReply;
   readonly cmdqv: HwInfoReply;
   readonly nesting: NestingReply;
+  /** Where the device could not be asked: what another one behind the same SMMU was told earlier since boot. */
+  readonly sibling?: DeviceReplies | undefined;
   /** How the asking went: who was looked for before binding, what was reset. */
   readonly evidence: readonly Evidence[];
   readonly findings: readonly Finding[];

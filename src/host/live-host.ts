@@ -5,6 +5,8 @@ import { errnoOf, messageOf } from '../errors.js';
 import type { DeviceReplies } from './hw-info.js';
 import { failed, succeeded, type HostSource, type HwInfoTarget, type Read } from './host-source.js';
 import { DeviceProber, type ProberOptions } from './device-prober.js';
+import { kernelRelease } from './kernel.js';
+import type { CacheKey } from './reply-cache.js';
 import type { Finding } from './report.js';
 
 export interface LiveHostOptions extends ProberOptions {
@@ -31,7 +33,7 @@ class LiveHost implements HostSource {
 
   constructor(options: LiveHostOptions) {
     this.#root = options.root ?? '';
-    this.#prober = new DeviceProber(this.#root, options);
+    this.#prober = new DeviceProber(this.#root, options, () => this.#cacheKey());
   }
 
   readText(path: string): Read<string> {
@@ -76,6 +78,12 @@ class LiveHost implements HostSource {
 
   close(): Promise<void> {
     return this.#prober.close();
+  }
+
+  #cacheKey(): CacheKey | undefined {
+    const boot = this.readText('/proc/sys/kernel/random/boot_id');
+    const release = kernelRelease(this);
+    return boot.ok && release.known ? { bootId: boot.value.trim(), release: release.value } : undefined;
   }
 
   #on(path: string): string {

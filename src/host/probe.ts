@@ -106,6 +106,8 @@ function targetOf(sysfs: SysfsDevice, devices: ReadonlyMap<Bdf, Surveyed>): HwIn
   const mates = sysfs.groupMates.map((mate) => devices.get(mate)?.sysfs.vfioName);
   return {
     bdf: sysfs.bdf,
+    ids: sysfs.ids,
+    smmu: sysfs.smmu.known ? sysfs.smmu.value : undefined,
     vfioName: sysfs.cdev.known ? sysfs.vfioName : undefined,
     group: sysfs.iommuGroup.known ? sysfs.iommuGroup.value : undefined,
     groupVfioNames: [sysfs.vfioName, ...mates].filter((name) => name !== undefined),

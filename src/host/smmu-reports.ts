@@ -2,7 +2,14 @@ import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
 import { HwInfoType, smmuFeatures, unknownSmmu } from '../smmu/compatibility.js';
 import type { SmmuFeatures } from '../smmu/features.js';
 import { decodeIdr, type IdrWords } from '../smmu/registers.js';
-import { cmdqvOf, idrWordsOf, nestingOf, type HwInfoReply, type NestingReply } from './hw-info.js';
+import {
+  cmdqvOf,
+  idrWordsOf,
+  nestingOf,
+  type DeviceReplies,
+  type HwInfoReply,
+  type NestingReply,
+} from './hw-info.js';
 import { releaseAtLeast } from './kernel.js';
 import type { Finding, KernelReport, SmmuReport } from './report.js';
 import type { Bdf } from '../bdf.js';
@@ -15,6 +22,7 @@ export interface AskedDevice {
   readonly hwInfo: HwInfoReply;
   readonly cmdqv: HwInfoReply;
   readonly nesting: NestingReply;
+  readonly sibling?: DeviceReplies | undefined;
 }
 
 export interface SmmuReports {
@@ -73,10 +81,11 @@ function reportSmmu(
   kernel: KernelReport,
   findings: Finding[],
 ): SmmuReport {
-  const words = wordsOf(name, behind, findings);
-  const cmdqv = cmdqvAnswer(behind, kernel);
-  const nesting = nestingAnswer(behind);
-  const features = featuresFrom(named ? name : undefined, behind, words, cmdqv);
+  const told = withSiblings(behind);
+  const words = wordsOf(name, told, findings);
+  const cmdqv = cmdqvAnswer(told, kernel);
+  const nesting = nestingAnswer(told);
+  const features = featuresFrom(named ? name : undefined, told, words, cmdqv);
   return {
     name,
     named,
@@ -88,6 +97,13 @@ function reportSmmu(
     accel: accelAnswer(features, words, nesting),
     features,
   };
+}
+
+/** Where no device behind the SMMU could be asked now, what one was told earlier. */
+function withSiblings(behind: readonly AskedDevice[]): readonly AskedDevice[] {
+  if (behind.some(({ hwInfo }) => hwInfo.kind === 'answer')) return behind;
+  const device = behind.find(({ sibling }) => sibling !== undefined);
+  return device?.sibling === undefined ? behind : [{ ...device, ...device.sibling }];
 }
 
 function wordsOf(name: string, behind: readonly AskedDevice[], findings: Finding[]): Answer<IdrWords> {

@@ -12,6 +12,8 @@ export interface SysfsDevice {
   readonly vendor: number | undefined;
   readonly device: number | undefined;
   readonly classCode: number | undefined;
+  /** Ids of the function and its subsystem, as text for comparing. */
+  readonly ids: string;
   /** undefined: no driver, or not told (`driverKnown`). */
   readonly driver: string | undefined;
   readonly driverKnown: boolean;
@@ -54,6 +56,9 @@ export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
     vendor: hexFile('vendor'),
     device: hexFile('device'),
     classCode: hexFile('class'),
+    ids: ['vendor', 'device', 'subsystem_vendor', 'subsystem_device']
+      .map((name) => idText(source, at, name))
+      .join(':'),
     driver: driver.ok ? lastName(driver.value) : undefined,
     driverKnown: driver.ok || driver.errno === 'ENOENT',
     smmu: smmuName(source, at, bdf),
@@ -65,6 +70,11 @@ export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
     physicalFunction: physicalFunction(source, at),
     findings,
   };
+}
+
+function idText(source: HostSource, at: string, name: string): string {
+  const read = source.readText(`${at}/${name}`);
+  return read.ok ? read.value.trim() : '-';
 }
 
 function lastName(path: string): string {

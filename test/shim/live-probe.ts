@@ -118,7 +118,9 @@ export function startLiveProbe(
   writeFileSync(tableFile, table.map((line) => `${line}\n`).join(''));
   writeFileSync(log, '');
   const calls = () => readFileSync(log, 'utf8').split('\n').filter(Boolean);
-  const child = spawn(process.execPath, [kit.child, JSON.stringify(options)], {
+  // Each run with a cache of its own, unless the test is about the cache.
+  const own = { cachePath: join(kit.dir, `cache-${runs}`), ...options };
+  const child = spawn(process.execPath, [kit.child, JSON.stringify(own)], {
     env: {
       ...process.env,
       NODE_OPTIONS: '',

@@ -3,6 +3,8 @@ import { dirname, join } from 'node:path';
 import { parsePciConfigRecording } from '../../src/host/pci-config-recording.js';
 import { parseSysfsRecording } from '../../src/host/sysfs-recording.js';
 
+export const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+
 /** Writes a recording's tree under `root` as real directories, links and files, for the live code to read. */
 export function materialise(recording: string, root: string): void {
   const sysfs = parseSysfsRecording(readFileSync(join(recording, 'sysfs.txt'), 'utf8'));
@@ -24,6 +26,8 @@ export function materialise(recording: string, root: string): void {
   }
   mkdirSync(join(root, '/proc'), { recursive: true });
   if (sysfs.version !== undefined) writeFileSync(join(root, '/proc/version'), `${sysfs.version}\n`);
+  mkdirSync(join(root, '/proc/sys/kernel/random'), { recursive: true });
+  writeFileSync(join(root, BOOT_ID), '5c1f9d0e-0001-4000-8000-000000000001\n');
   if (sysfs.commandLine !== undefined) writeFileSync(join(root, '/proc/cmdline'), `${sysfs.commandLine}\n`);
 }
 
