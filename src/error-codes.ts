@@ -61,8 +61,12 @@ export const ERROR_CODES = {
   NODESET: 'A Generic Initiator names a guest NUMA cell that is not there.',
   HOSTDEV_UNKNOWN: 'A device of the domain is not one of the host.',
   HOSTDEV_UNPLACED: 'A passed-through device has no guest address, so its vSMMU is not known.',
+  IGNORED: 'Something stands in the domain that libvirt ignores without a word.',
+  KVM_REQUIRED: 'An accelerated vSMMU needs a domain of type kvm.',
   BUS_NUMBERS: 'The guest has no PCI bus number, index or slot left for what must be added.',
   TARGET_LACKS: 'What is asked for cannot be written for this libvirt and QEMU.',
+  LAUNCHER_SILENT: 'libvirt or QEMU could not be asked what they know.',
+  BASELINE_MALFORMED: 'A baseline is not what "vsmmu baseline -o json" prints.',
   WISH_MALFORMED: 'A value set by hand is none that vsmmu knows.',
   PLAN_UNSETTLED: 'A rewritten domain would be changed again by a second rewrite.',
 

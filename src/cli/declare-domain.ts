@@ -1,12 +1,14 @@
 import { type Command, Option } from 'commander';
 
+import type { CheckCommandOptions } from './commands/check.js';
 import type { RewriteCommandOptions } from './commands/rewrite.js';
-import { type Declare, type Finish, hostOption } from './declaration.js';
+import { type Declare, type Finish, hostOption, outputOption } from './declaration.js';
 import type { CliIo } from './io.js';
 
 /** Commands about libvirt domains and QEMU command lines. */
 export const declareDomainCommands: Declare = (program, io, finish) => {
   declareRewrite(program, io, finish);
+  declareCheck(program, io, finish);
 };
 
 export const existingOption = () =>
@@ -18,14 +20,31 @@ export const existingOption = () =>
     .default('replace');
 
 export const targetOption = () =>
-  new Option('--target <place>', 'where vSMMU properties go: libvirt attributes, qemu:override, or both')
-    .choices(['native', 'override', 'both'])
-    .default('native');
+  new Option(
+    '--target <place>',
+    'where vSMMU properties go: libvirt attributes, qemu:override, or both (default: native, or as the launcher needs)',
+  ).choices(['native', 'override', 'both']);
 
 export const spellingOption = () =>
   new Option('--spelling <name>', "name of the attribute: libvirt's, a vendor's, or both")
     .choices(['ssidsize', 'ssidSize', 'both'])
     .default('ssidsize');
+
+const topologyOption = () =>
+  new Option(
+    '--topology <policy>',
+    'nothing; the vSMMUs that are there; or one for every passed-through device',
+  )
+    .choices(['off', 'rewrite', 'complete'])
+    .default('rewrite');
+
+const unresolvableOption = () =>
+  new Option(
+    '--unresolvable <policy>',
+    'where nothing is known of the host SMMU: refuse, leave values out, or write what every SMMU has',
+  )
+    .choices(['fail', 'omit', 'conservative'])
+    .default('fail');
 
 function declareRewrite(program: Command, io: CliIo, finish: Finish): void {
   program
@@ -34,8 +53,22 @@ function declareRewrite(program: Command, io: CliIo, finish: Finish): void {
     .argument('<file>', "the domain XML; '-' for standard input")
     .addOption(hostOption())
     .addOption(existingOption())
+    .option(
+      '--set <values>',
+      'values that count before all others: ril=off,ssidsize=16,device.ats=off',
+      collect,
+      [],
+    )
+    .option('--baseline <file>', "values of a fleet (vsmmu baseline -o json) instead of this host's")
+    .addOption(unresolvableOption())
+    .addOption(topologyOption())
+    .option('--regroup', 'split a vSMMU whose devices are of several host SMMUs', false)
     .addOption(targetOption())
     .addOption(spellingOption())
+    .option('--libvirt <version>', 'of the launcher; decides where properties go')
+    .option('--qemu <version>', 'of the launcher; decides which properties it knows')
+    .option('--plugins', "KubeVirt's plugin pipeline stands in between, which drops attributes", false)
+    .option('--probe', 'ask virsh and QEMU of this machine for what was not given', false)
     .option('--no-vfio-ats', 'the QEMU has no vfio-pci ats property (older than 11.1)')
     .addOption(
       new Option('--diff', 'print the difference, not the document').conflicts(['explain', 'output']),
@@ -51,5 +84,28 @@ function declareRewrite(program: Command, io: CliIo, finish: Finish): void {
     .action(async (file: string, options: RewriteCommandOptions) => {
       const { runRewrite } = await import('./commands/rewrite.js');
       finish(await runRewrite(file, options, io));
+    });
+}
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value];
+}
+
+function declareCheck(program: Command, io: CliIo, finish: Finish): void {
+  program
+    .command('check')
+    .description('Tell before a VM starts which check of libvirt or QEMU it would fail.')
+    .argument('<file>', "the domain XML; '-' for standard input")
+    .addOption(hostOption())
+    .addOption(
+      new Option('--qemu <version>', 'whose defaults count where nothing is written')
+        .choices(['11.0', '11.1'])
+        .default('11.1'),
+    )
+    .addOption(outputOption())
+    .addHelpText('after', '\nExample:\n  vsmmu check --host ./node1 vm1.xml')
+    .action(async (file: string, options: CheckCommandOptions) => {
+      const { runCheck } = await import('./commands/check.js');
+      finish(await runCheck(file, options, io));
     });
 }

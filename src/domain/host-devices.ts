@@ -5,11 +5,16 @@ import { scanXml } from './scan.js';
 import { readTopology } from './topology.js';
 
 /**
- * The host devices that stand behind accelerated vSMMUs: those whose host a rewrite has to know.
+ * The host devices whose host a rewrite has to know: those behind accelerated vSMMUs, or all passed-through ones
+ * where the topology is to be completed.
  * @throws VsmmuError XML_*, NOT_A_DOMAIN
  */
-export function hostDevicesOf(text: string, source = 'domain XML'): readonly Bdf[] {
+export function hostDevicesOf(
+  text: string,
+  { source = 'domain XML', all = false }: { readonly source?: string; readonly all?: boolean } = {},
+): readonly Bdf[] {
   const model = readDomain(scanXml(text, source), text, source);
+  if (all) return model.passthrough.flatMap(({ bdf }) => bdf ?? []);
   const { behind } = readTopology(model);
   return model.smmus
     .filter((smmu) => isAccelerated(model, smmu) !== false)

@@ -59,6 +59,7 @@ export function withDefaults(options: RewriteOptions): ResolvedOptions {
     vfioAts: true,
     cmdqv: true,
     source: 'domain XML',
-    ...options,
+    // A command line hands over undefined for what was not said.
+    ...Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)),
   };
 }

@@ -1,22 +1,34 @@
-import { ExitStatus } from '../../errors.js';
-import { hostDevicesOf } from '../../domain/host-devices.js';
+import { parseFleetValues } from '../../domain/fleet-values.js';
+import { chooseTarget } from '../../domain/launcher.js';
 import {
   rewriteDomain,
   type Decision,
   type RewriteOptions,
   type RewriteResult,
 } from '../../domain/rewrite.js';
-import type { HostFeatures } from '../../smmu/features.js';
-import { probeFeatures } from '../host.js';
+import { parseWishes } from '../../domain/wishes.js';
+import { ExitStatus } from '../../errors.js';
+import { featuresFor } from '../domain-host.js';
 import { readInput } from '../input.js';
 import type { CliIo } from '../io.js';
+import { launcherOf, type LauncherOptions } from '../launcher.js';
 import { renderData, renderTable } from '../output.js';
+import { renderError } from '../render-error.js';
 import { unifiedDiff } from '../unified-diff.js';
 import { write } from '../write.js';
 
-export interface RewriteCommandOptions extends Omit<RewriteOptions, 'source'> {
+type Tuning = Pick<
+  RewriteOptions,
+  'topology' | 'regroup' | 'existing' | 'unresolvable' | 'target' | 'spelling' | 'vfioAts'
+>;
+
+export interface RewriteCommandOptions extends Tuning, LauncherOptions {
   /** Folder of a recording; the live host where it is undefined. */
   readonly host?: string | undefined;
+  /** "ril=off", ... */
+  readonly set?: readonly string[];
+  /** File that "vsmmu baseline -o json" wrote. */
+  readonly baseline?: string | undefined;
   readonly diff?: boolean;
   readonly explain?: boolean;
   /** `xml` is the document itself; the others print what was decided and changed. */
@@ -32,34 +44,51 @@ export async function runRewrite(
   options: RewriteCommandOptions,
   io: CliIo,
 ): Promise<ExitStatus> {
-  const { host, diff, explain, output = 'xml', ...rewriting } = options;
   const source = file === '-' ? 'standard input' : file;
+  const rewriting = await rewriteOptions(options, source, io);
   const text = await readInput(file, io);
-  const features = await featuresFor(text, source, host, io);
-  const result = rewriteDomain(text, features, { ...rewriting, source });
-  if (diff === true)
-    await write(
-      io.stdout,
-      unifiedDiff(text, result.text, { from: source, to: 'rewritten', color: io.color }),
-    );
-  else if (explain === true && output === 'xml') await write(io.stdout, renderExplanation(result));
-  else await write(io.stdout, output === 'xml' ? result.text : renderData(output, asData(text, result)));
+  const all = options.topology === 'complete';
+  const host = await featuresFor(text, { source, host: options.host, all }, io);
+  const result = rewriteDomain(text, host, rewriting);
+  for (const warning of result.warnings) io.stderr.write(renderError(warning).replace(/^error/, 'warning'));
+  await write(io.stdout, rendered(text, source, result, options, io.color));
   return ExitStatus.ok;
 }
 
-/** A probe resets idle devices, so the host is asked only where the domain depends on it. */
-async function featuresFor(
-  text: string,
+async function rewriteOptions(
+  options: RewriteCommandOptions,
   source: string,
-  host: string | undefined,
   io: CliIo,
-): Promise<HostFeatures> {
-  if (hostDevicesOf(text, source).length > 0) return probeFeatures(host, io);
-  return { origin: host === undefined ? 'this host' : `recording ${host}`, devices: new Map() };
+): Promise<RewriteOptions> {
+  const { topology, regroup, existing, unresolvable, target, spelling, vfioAts, set, baseline } = options;
+  const launcher = await launcherOf(options);
+  const chosen = launcher === undefined ? {} : chooseTarget(launcher);
+  const given = { topology, regroup, existing, unresolvable, target, spelling };
+  return {
+    ...chosen,
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    ...(vfioAts === false ? { vfioAts } : {}),
+    set: parseWishes(set ?? []),
+    baseline: baseline === undefined ? undefined : parseFleetValues(await readInput(baseline, io), baseline),
+    source,
+  };
 }
 
-function asData(before: string, { text, decisions, changes }: RewriteResult): object {
-  return { changed: text !== before, decisions, changes, xml: text };
+function rendered(
+  before: string,
+  source: string,
+  result: RewriteResult,
+  { diff, explain, output = 'xml' }: RewriteCommandOptions,
+  color: boolean,
+): string {
+  if (diff === true) return unifiedDiff(before, result.text, { from: source, to: 'rewritten', color });
+  if (explain === true) return renderExplanation(result);
+  return output === 'xml' ? result.text : renderData(output, asData(before, result));
+}
+
+function asData(before: string, { text, decisions, changes, warnings }: RewriteResult): object {
+  const told = warnings.map(({ code, place, message, remedy }) => ({ code, place, message, remedy }));
+  return { changed: text !== before, decisions, changes, warnings: told, xml: text };
 }
 
 function renderExplanation({ decisions, changes }: RewriteResult): string {
