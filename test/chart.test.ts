@@ -27,106 +27,19 @@ const CERT_MANAGER = ['cert-manager.io/v1'];
 const POLICIES = ['admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'];
 
 /** Sets of values that people install with; each must render, and its objects keep every rule below. */
-const VALUE_SETS: Readonly<Record<string, RenderOptions>> = {
-  default: {},
-  'high availability': {
-    values: {
-      webhook: {
-        replicas: 3,
-        podDisruptionBudget: { maxUnavailable: '34%' },
-        topologySpreadConstraints: [
-          { maxSkew: 1, topologyKey: 'topology.kubernetes.io/zone', whenUnsatisfiable: 'ScheduleAnyway' },
-        ],
-      },
-    },
-  },
-  'cert-manager': { set: ['webhook.certificates.mode=cert-manager'], apiVersions: CERT_MANAGER },
-  'cert-manager with an issuer': {
-    set: [
-      'webhook.certificates.mode=cert-manager',
-      'webhook.certificates.issuerRef.name=ca',
-      'webhook.certificates.issuerRef.kind=ClusterIssuer',
-    ],
-    apiVersions: CERT_MANAGER,
-  },
-  'a certificate of one’s own': {
-    values: { webhook: { certificates: { mode: 'existing', secretName: 'mine', caBundle: PEM } } },
-  },
-  'no webhook': { set: ['webhook.enabled=false'] },
-  'no agent': { set: ['agent.enabled=false'] },
-  'agents on chosen nodes': {
-    values: {
-      agent: {
-        nodeSelector: { 'example.org/smmu': 'true' },
-        tolerations: [],
-        affinity: { nodeAffinity: {} },
-      },
-    },
-  },
-  'images by digest': {
-    set: [`image.digest=${DIGEST}`, `hook.image.repository=hook`, `hook.image.digest=${DIGEST}`],
-  },
-  'without the internet': {
-    values: {
-      global: { imageRegistry: 'registry.example.org:5000', imagePullSecrets: [{ name: 'pull' }] },
-      image: { pullPolicy: 'Never' },
-    },
-  },
-  'SELinux and OpenShift nodes': { set: ['agent.seLinuxOptions.type=container_device_plugin_t'] },
-  'bare: no quotas, policies, accounts': {
-    set: [
-      'agent.networkPolicy.enabled=false',
-      'webhook.networkPolicy.enabled=false',
-      'webhook.podDisruptionBudget.enabled=false',
-      'agent.serviceAccount.create=false',
-      'agent.serviceAccount.name=default',
-      'webhook.serviceAccount.create=false',
-      'webhook.serviceAccount.name=default',
-      'tests.enabled=false',
-    ],
-  },
-  'the oldest Kubernetes': { kubeVersion: '1.28.0' },
-  'another release, namespace and name': {
-    release: 'blue',
-    namespace: 'devices',
-    set: ['nameOverride=smmu', 'namespaceOverride=elsewhere'],
-  },
-  'everything on': {
-    apiVersions: [...CERT_MANAGER, ...POLICIES],
-    values: {
-      commonLabels: { team: 'hw' },
-      commonAnnotations: { 'example.org/owner': 'hw' },
-      extraObjects: [
-        { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: '{{ .Release.Name }}-extra' } },
-        'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: "{{ .Release.Name }}-text"}',
-      ],
-      agent: {
-        iommufd: 'auto',
-        extraArgs: ['--log-level=debug'],
-        extraEnv: [{ name: 'A', value: 'b' }],
-        extraVolumes: [{ name: 'x', emptyDir: {} }],
-        extraVolumeMounts: [{ name: 'x', mountPath: '/x' }],
-        podAnnotations: { 'example.org/a': 'b' },
-        podLabels: { a: 'b' },
-      },
-      webhook: {
-        certificates: { mode: 'cert-manager' },
-        deviceResources: ['vsmmu.io/', 'example.org/gpu'],
-        extraArgs: ['--tls-min-version=TLSv1.2'],
-        extraEnv: [{ name: 'A', value: 'b' }],
-        extraVolumes: [{ name: 'x', emptyDir: {} }],
-        extraVolumeMounts: [{ name: 'x', mountPath: '/x' }],
-        podAnnotations: { 'example.org/a': 'b' },
-        podLabels: { a: 'b' },
-        namespaceSelector: { matchLabels: { vms: 'true' } },
-        objectSelector: { matchLabels: { vm: 'true' } },
-      },
-      hook: { args: ['--target=override'] },
-      policies: { onlyOurHook: { enabled: true } },
-      resourceQuota: { enabled: true },
-    },
-  },
-};
+const VALUE_SETS = z
+  .record(
+    z.string(),
+    z.strictObject({
+      set: z.array(z.string()).optional(),
+      values: z.unknown().optional(),
+      apiVersions: z.array(z.string()).optional(),
+      kubeVersion: z.string().optional(),
+      release: z.string().optional(),
+      namespace: z.string().optional(),
+    }),
+  )
+  .parse(JSON.parse(readFileSync('test/fixtures/chart/value-sets.json', 'utf8')));
 
 const container = z.looseObject({
   name: z.string(),
@@ -181,7 +94,7 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
     expect({ status, stdout }).toMatchObject({ status: 0 });
   });
 
-  describe.each(Object.entries(VALUE_SETS))('with values for: %s', (_name, options) => {
+  describe.each(Object.entries(VALUE_SETS))('with values for: %s', (_name, options: RenderOptions) => {
     let objects: KubeObject[] = [];
     beforeAll(() => {
       objects = renderObjects(options);

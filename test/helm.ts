@@ -36,7 +36,7 @@ export interface KubeObject {
   readonly kind: string;
   readonly metadata: {
     readonly name: string;
-    readonly namespace?: string;
+    readonly namespace?: string | undefined;
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
   };
@@ -54,14 +54,14 @@ export function at(object: unknown, path: string): unknown {
 
 export interface RenderOptions {
   /** "a.b=c", as --set takes it. */
-  readonly set?: readonly string[];
+  readonly set?: readonly string[] | undefined;
   /** A values file's content. */
   readonly values?: unknown;
-  readonly apiVersions?: readonly string[];
-  readonly kubeVersion?: string;
-  readonly release?: string;
-  readonly namespace?: string;
-  readonly chart?: string;
+  readonly apiVersions?: readonly string[] | undefined;
+  readonly kubeVersion?: string | undefined;
+  readonly release?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly chart?: string | undefined;
 }
 
 export function renderChart(options: RenderOptions = {}): HelmResult {

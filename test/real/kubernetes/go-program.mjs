@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NotRun } from '../lib/outcome.mjs';
 
@@ -19,12 +20,24 @@ export async function goProgram(ctx, name) {
   await ctx.retry(`modules for ${name}`, () =>
     ctx.run('go', ['list', '-deps', `./cmd/${name}`], { cwd: module, env: environment, timeoutSeconds: 600 }),
   );
-  await ctx.run('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', program, `./cmd/${name}`], {
+  const flags = `-ldflags=-s -w ${await versionStamp(module)}`;
+  await ctx.run('go', ['build', '-trimpath', flags, '-o', program, `./cmd/${name}`], {
     cwd: module,
     env: environment,
     timeoutSeconds: 1800,
   });
   return program;
+}
+
+/** Without it kube-apiserver calls itself v0.0.0, and Helm refuses charts that want a Kubernetes of today. */
+async function versionStamp(module) {
+  const goMod = await readFile(join(module, 'go.mod'), 'utf8');
+  const [, version, major, minor] = /k8s\.io\/kubernetes v((\d+)\.(\d+)\.\d+)/.exec(goMod) ?? [];
+  if (version === undefined) throw new Error('go.mod names no version of k8s.io/kubernetes');
+  const stamps = { gitVersion: `v${version}`, gitMajor: major, gitMinor: minor };
+  return Object.entries(stamps)
+    .map(([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`)
+    .join(' ');
 }
 
 /** Folder of a module that test/real/go depends on, as it was published. @returns {Promise<string>} */
