@@ -15,7 +15,7 @@ export async function eventually(what, look, seconds = 20) {
       if (seen) return seen;
       last = `last seen: ${JSON.stringify(seen)}`;
     } catch (error) {
-      last = String(error?.stack ?? error);
+      last = String(error?.message ?? error);
     }
     if (performance.now() > end) throw new Error(`${what}: not within ${seconds} s (${last})`);
     await pause(5);

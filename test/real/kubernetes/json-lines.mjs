@@ -13,6 +13,7 @@ export class JsonLinesProgram {
   #next = 1;
   #open = new Map();
   #said = '';
+  #over = false;
   /** Resolves when the program has ended. */
   ended;
 
@@ -25,7 +26,9 @@ export class JsonLinesProgram {
     });
     createInterface({ input: child.stdout }).on('line', (line) => this.#receive(JSON.parse(line)));
     this.ended = new Promise((resolve) => {
-      const end = () => {
+      const end = (how) => {
+        this.#over = true;
+        if (how instanceof Error) this.#said += String(how);
         for (const { reject } of this.#open.values()) reject(new Error(`the program ended\n${this.#said}`));
         this.#open.clear();
         resolve();
@@ -36,6 +39,7 @@ export class JsonLinesProgram {
 
   /** Sends a request. @returns {Promise<any>} its result @throws {RequestError} with the program's own words */
   call(op, params = {}) {
+    if (this.#over) return Promise.reject(new Error(`the program has ended\n${this.#said}`));
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#open.set(id, { resolve, reject });

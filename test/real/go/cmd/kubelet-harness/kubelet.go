@@ -34,6 +34,8 @@ type startOptions struct {
 	PolicyOptions map[string]string `json:"policyOptions"`
 	// Containers that a container runtime still runs: kubelet doesn't admit these again after its restart.
 	Running []runningContainer `json:"running"`
+	// Pods that the API server still has for this node, where the process that knew them is gone.
+	Pods []v1.Pod `json:"pods"`
 }
 
 type runningContainer struct {

@@ -7,6 +7,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
+	api "k8s.io/kubelet/pkg/apis/podresources/v1"
+	"k8s.io/kubernetes/pkg/kubelet/apis/podresources"
 	"k8s.io/kubernetes/pkg/kubelet/cm/devicemanager"
 	"k8s.io/kubernetes/pkg/kubelet/cm/resourceupdates"
 	"k8s.io/kubernetes/pkg/kubelet/lifecycle"
@@ -42,6 +44,9 @@ func (n *node) start(options startOptions) error {
 	defer n.mutex.Unlock()
 	if n.current != nil {
 		return errors.New("the kubelet is running already")
+	}
+	for i := range options.Pods {
+		n.pods.add(&options.Pods[i])
 	}
 	k, err := startKubelet(n.dir, options, n.pods, n.client, n.name, n.updated)
 	n.current = k
@@ -80,6 +85,8 @@ func (n *node) operations() map[string]jsonlines.Operation {
 		"devices":     jsonlines.Op(n.devices),
 		"options":     jsonlines.Op(n.options),
 		"hints":       jsonlines.Op(n.hints),
+		"disconnect":  jsonlines.Op(n.disconnect),
+		"inUse":       jsonlines.Op(n.inUse),
 		"status":      jsonlines.Op(n.status),
 		"prepare":     jsonlines.Op(n.prepare),
 		"unprepare":   jsonlines.Op(n.unprepare),
@@ -195,6 +202,43 @@ func (n *node) options(ctx context.Context, ref containerRef) (any, error) {
 		devices = append(devices, map[string]string{"host": device.PathOnHost, "container": device.PathInContainer, "permissions": device.Permissions})
 	}
 	return map[string]any{"env": env, "annotations": annotations, "cdi": cdi, "devices": devices, "mounts": len(options.Mounts)}, nil
+}
+
+type resourceParams struct {
+	Resource string `json:"resource"`
+}
+
+// disconnect ends kubelet's side of a plugin's streams while the plugin's socket stays, as a failed stream does.
+func (n *node) disconnect(_ context.Context, params resourceParams) (any, error) {
+	k, err := n.kubelet()
+	if err != nil {
+		return nil, err
+	}
+	k.devices.GetWatcherHandler().DeRegisterPlugin(params.Resource, "")
+	return true, nil
+}
+
+// inUse asks kubelet's PodResources server which devices each container has.
+func (n *node) inUse(ctx context.Context, _ struct{}) (any, error) {
+	k, err := n.kubelet()
+	if err != nil {
+		return nil, err
+	}
+	list, err := podresources.NewV1PodResourcesServer(ctx, providers(n.pods, nodeResources{devices: k.devices, claims: k.claims})).List(ctx, &api.ListPodResourcesRequest{})
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]string{}
+	for _, pod := range list.PodResources {
+		for _, container := range pod.Containers {
+			ids := []string{}
+			for _, devices := range container.Devices {
+				ids = append(ids, devices.DeviceIds...)
+			}
+			all[pod.Name+"/"+container.Name] = ids
+		}
+	}
+	return all, nil
 }
 
 func (n *node) hints(_ context.Context, params podParams) (any, error) {

@@ -96,9 +96,13 @@ func servePodResources(ctx context.Context, dir string, active *pods, resources 
 		return nil, fmt.Errorf("listen for PodResources: %w", err)
 	}
 	server := grpc.NewServer(apisgrpc.WithRateLimiter(ctx, "podresources", podresources.DefaultQPS, podresources.DefaultBurstTokens))
-	api.RegisterPodResourcesListerServer(server, podresources.NewV1PodResourcesServer(ctx, podresources.PodResourcesProviders{
-		Pods: active, Devices: resources, Cpus: resources, Memory: resources, DynamicResources: resources,
-	}))
+	api.RegisterPodResourcesListerServer(server, podresources.NewV1PodResourcesServer(ctx, providers(active, resources)))
 	go func() { _ = server.Serve(listener) }()
 	return server, nil
+}
+
+func providers(active *pods, resources nodeResources) podresources.PodResourcesProviders {
+	return podresources.PodResourcesProviders{
+		Pods: active, Devices: resources, Cpus: resources, Memory: resources, DynamicResources: resources,
+	}
 }
