@@ -121,7 +121,7 @@ export const ERROR_CODES = {
 
   // The fleet: policies, baselines, the controller (src/fleet).
   POLICY_MALFORMED: 'A Policy is not what docs/policies.md describes.',
-  BASELINE_MALFORMED: 'A Baseline is not what docs/fleet.md describes.',
+  BASELINE_OBJECT_MALFORMED: 'A Baseline object is not what docs/fleet.md describes.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -97,7 +97,8 @@ export function featuresFromAnnotation(text: string): HostFeatures {
   return parseAnnotation(text).features;
 }
 
-function featuresOf(annotation: ResolvedAnnotation): HostFeatures {
+/** @throws VsmmuError ANNOTATION_MALFORMED where its parts don't fit together */
+export function featuresOf(annotation: ResolvedAnnotation): HostFeatures {
   const smmuEntries = Object.entries(annotation.smmus);
   const deviceEntries = Object.entries(annotation.devices);
   if (smmuEntries.length > SMMUS_MAX) throw malformed(`smmus: more than ${SMMUS_MAX}`);

@@ -1,0 +1,119 @@
+import { type Bdf, parseBdf } from '../bdf.js';
+import { messageOf, VsmmuError } from '../errors.js';
+import { featuresOf, type ResolvedAnnotation } from '../kubevirt/resolved-annotation.js';
+import type { HostFeatures } from '../smmu/features.js';
+import {
+  nodeProfileSpec,
+  nodeProfileStatus,
+  type NodeProfileSpec,
+  type ProfileDevice,
+} from './node-profile-schema.js';
+import type { KubeObject, ResourceType } from './resource.js';
+
+export const NODE_PROFILES: ResourceType = {
+  group: 'vsmmu.io',
+  version: 'v1alpha1',
+  kind: 'NodeProfile',
+  plural: 'nodeprofiles',
+  namespaced: false,
+};
+
+/** A NodeProfile as the webhook keeps it: everything a review needs is made once, when the object comes in. */
+export interface NodeProfile {
+  readonly node: string;
+  readonly uid: string | undefined;
+  /** Value of vsmmu.io/resolved for VMs on this node. */
+  readonly annotation: string;
+  readonly features: HostFeatures;
+  readonly devices: ReadonlyMap<Bdf, ProfileDevice>;
+  /** Milliseconds since the epoch by the agent's clock; undefined where it never said. */
+  readonly renewedAt: number | undefined;
+}
+
+/** @throws VsmmuError PROFILE_MALFORMED */
+export function parseNodeProfile(object: KubeObject): NodeProfile {
+  const { name, uid } = object.metadata;
+  const spec = nodeProfileSpec.safeParse(object['spec']);
+  if (!spec.success) {
+    const [issue] = spec.error.issues;
+    throw malformed(name, `spec.${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`);
+  }
+  if (spec.data.node !== name) throw malformed(name, `spec.node is ${spec.data.node}`);
+  const status = nodeProfileStatus.safeParse(object['status'] ?? {});
+  const renewedAt = Date.parse((status.success ? status.data.renewedAt : undefined) ?? '');
+  const annotation = annotationOfProfile(spec.data);
+  try {
+    const features = featuresOf(annotation);
+    return {
+      node: name,
+      uid,
+      annotation: JSON.stringify(annotation),
+      features,
+      devices: byAddress(spec.data.devices),
+      renewedAt: Number.isNaN(renewedAt) ? undefined : renewedAt,
+    };
+  } catch (error) {
+    throw malformed(name, messageOf(error), error);
+  }
+}
+
+function byAddress(devices: readonly ProfileDevice[]): Map<Bdf, ProfileDevice> {
+  return new Map(
+    devices.flatMap((device) => {
+      const bdf = parseBdf(device.bdf);
+      return bdf === undefined ? [] : [[bdf, device] as const];
+    }),
+  );
+}
+
+/** The annotation that a profile stands for: devices that share an SMMU and answers are grouped. */
+export function annotationOfProfile(spec: NodeProfileSpec): ResolvedAnnotation {
+  const groups: ResolvedAnnotation['groups'] = [];
+  const indexOf = new Map<string, number>();
+  const devices: Record<string, number> = {};
+  for (const { bdf, smmu, kernelAts, atsCapability, numaNode } of spec.devices) {
+    const group = {
+      smmu,
+      ats: kernelAts,
+      ...(atsCapability === undefined ? {} : { capability: atsCapability }),
+      ...(numaNode === undefined ? {} : { numa: numaNode }),
+    };
+    const identity = JSON.stringify(group);
+    let index = indexOf.get(identity);
+    if (index === undefined) {
+      index = groups.push(group) - 1;
+      indexOf.set(identity, index);
+    }
+    devices[bdf] = index;
+  }
+  const smmus = Object.fromEntries(spec.smmus.map((smmu) => [smmu.name, annotatedSmmu(smmu)]));
+  return { version: 1, node: spec.node, smmus, groups, devices };
+}
+
+function annotatedSmmu({ accel, limits, obstacles = [] }: NodeProfileSpec['smmus'][number]) {
+  if (accel === 'on' && limits !== undefined) return { accel: 'on' as const, ...limits };
+  const [first, ...others] = obstacles.map(({ code, message, remedy }) => ({
+    code,
+    because: message,
+    remedy,
+  }));
+  const reason = first ?? {
+    code: 'HW_INFO_UNKNOWN',
+    because: 'the node does not say why',
+    remedy: 'Run vsmmu probe on the node.',
+  };
+  return {
+    accel: 'impossible' as const,
+    ...reason,
+    ...(others.length === 0 ? {} : { also: others }),
+    ...(limits === undefined ? {} : { limits }),
+  };
+}
+
+function malformed(name: string, message: string, cause?: unknown): VsmmuError {
+  return new VsmmuError('PROFILE_MALFORMED', message, {
+    place: `NodeProfile ${name}`,
+    remedy: 'Run agent and webhook at the same release, and install the CRD of that release.',
+    cause,
+  });
+}
