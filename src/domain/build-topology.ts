@@ -42,7 +42,7 @@ export function planTopology(plan: Plan): void {
   const groups = groupBySmmu(plan, strays);
   if (plan.findings.length > 0) return;
   new TopologyBuilder(plan).build(groups, homes.bySmmu);
-  if (complete) planIommufd(plan, served(topology, strays, plan));
+  if (complete) planIommufd(plan, served(plan, topology, groups));
 }
 
 /** Only the aarch64 virt machine has a pluggable vSMMU. An absent arch or machine is the host's, not ours to judge. */
@@ -142,15 +142,11 @@ function groupBySmmu(plan: Plan, devices: readonly PassthroughDevice[]): Group[]
   return [...groups.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, group]) => group);
 }
 
-function served(
-  topology: Topology,
-  strays: readonly PassthroughDevice[],
-  plan: Plan,
-): readonly PassthroughDevice[] {
-  const all = new Set([...strays, ...[...topology.behind.values()].flat()]);
-  return plan.model.passthrough.filter(
-    (device) => all.has(device) && device.bdf !== undefined && plan.host.devices.has(device.bdf),
-  );
+/** Every device that stands behind a vSMMU in the end, in libvirt's order. */
+function served(plan: Plan, { behind }: Topology, groups: readonly Group[]): readonly PassthroughDevice[] {
+  const placed = groups.flatMap(({ members }) => members.map(({ device }) => device));
+  const all = new Set([...placed, ...[...behind.values()].flat()]);
+  return plan.model.passthrough.filter((device) => all.has(device));
 }
 
 /** Adds controllers, vSMMUs and addresses for groups. */
