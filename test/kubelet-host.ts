@@ -21,7 +21,7 @@ export interface FunctionOfHost {
   readonly pasidBits?: number;
 }
 
-const NOT_ASKED: HwInfoReply = {
+const NOT_ASKED: Exclude<HwInfoReply, { kind: 'answer' }> = {
   kind: 'not-asked',
   because: 'a test has no SMMU',
   remedy: 'None.',
@@ -89,12 +89,19 @@ export class HostTree {
       findings: live.findings,
       readText: (path) => live.readText(path),
       readBytes: (path) => live.readBytes(path),
+      readLink: (path) => live.readLink(path),
       list: (path) => live.list(path),
       exists: (path) => live.exists(path),
       pciConfig: (bdf) => live.pciConfig(bdf),
       devicesBeyondSysfs: () => [],
       hwInfo: () =>
-        Promise.resolve({ hwInfo: NOT_ASKED, cmdqv: NOT_ASKED, evidence: [], findings: [] } as never),
+        Promise.resolve({
+          hwInfo: NOT_ASKED,
+          cmdqv: NOT_ASKED,
+          nesting: NOT_ASKED,
+          evidence: [],
+          findings: [],
+        }),
       close: () => live.close(),
     });
     return { ...report, devices: report.devices.map((device) => this.#withAnswers(device)) };

@@ -4,6 +4,7 @@ import type { OutputFormat } from './output.js';
 /** Commands about what a host can do. */
 export const declareHostCommands: Declare = (program, io, finish) => {
   declareProbe(program, io, finish);
+  declareRecord(program, io, finish);
   declareResolve(program, io, finish);
   declareBaseline(program, io, finish);
 };
@@ -11,6 +12,7 @@ export const declareHostCommands: Declare = (program, io, finish) => {
 interface ProbeOptions {
   readonly host?: string;
   readonly all: boolean;
+  readonly fresh: boolean;
   readonly output: OutputFormat;
 }
 
@@ -20,6 +22,7 @@ const declareProbe: Declare = (program, io, finish) => {
     .description("What a host's SMMUs and passthrough devices can do, each with its evidence.")
     .addOption(hostOption())
     .option('--all', 'also devices that no VFIO driver has, with the reason', false)
+    .option('--fresh', 'ask idle devices again although their answers since boot are kept', false)
     .addOption(outputOption())
     .addHelpText(
       'after',
@@ -28,6 +31,20 @@ const declareProbe: Declare = (program, io, finish) => {
     .action(async (options: ProbeOptions) => {
       const { runProbe } = await import('./commands/probe.js');
       finish(await runProbe(options, io));
+    });
+};
+
+const declareRecord: Declare = (program, io, finish) => {
+  program
+    .command('record')
+    .description('Record this host into a new folder that --host replays anywhere, without serial numbers.')
+    .argument('<dir>', 'the folder to make')
+    .addOption(hostOption())
+    .option('--no-bind', 'ask no device: neither registers nor what the kernel says of ATS and PASID')
+    .addHelpText('after', '\nExample:\n  vsmmu record ./node1 && vsmmu probe --host ./node1')
+    .action(async (dir: string, options: { readonly host?: string; readonly bind: boolean }) => {
+      const { runRecord } = await import('./commands/record.js');
+      finish(await runRecord(dir, options, io));
     });
 };
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseBdf, type Bdf } from '../bdf.js';
+import { ERROR_CODES, type ErrorCode } from '../error-codes.js';
 import { VsmmuError, messageOf } from '../errors.js';
 import { HwInfoType } from '../smmu/compatibility.js';
 import { PROBE_STEPS, errnoName, type HwInfoReply, type NestingReply } from './hw-info.js';
@@ -29,6 +30,15 @@ const RecordedNesting = z.looseObject({
   rc: z.int(),
   errno: z.int(),
 });
+/** A device that could not be asked, and why. */
+const RecordedSilence = z.looseObject({
+  bdf: z.string(),
+  query: z.literal('not asked'),
+  because: z.string(),
+  remedy: z.string(),
+  code: z.string().optional(),
+});
+type RecordedSilence = z.infer<typeof RecordedSilence>;
 type RecordedNesting = z.infer<typeof RecordedNesting>;
 
 export interface RecordedReplies {
@@ -53,10 +63,11 @@ export function parseHwInfoRecording(text: string, file: string): HwInfoRecordin
   }
 
   const replies = new Map<Bdf, RecordedReplies>();
-  for (const [bdf, { queries, nesting }] of devices) {
+  for (const [bdf, { queries, nesting, silence }] of devices) {
     const reply = (type: number, matches: (query: RecordedQuery) => boolean): HwInfoReply => {
       const found = queries.find(({ query }) => matches(query));
-      if (found === undefined) return notRecorded(bdf, type);
+      if (found === undefined)
+        return silence === undefined ? notRecorded(bdf, type) : silentReply(bdf, silence);
       const decoded = decodeQuery(found.query, bdf);
       if (decoded.damage !== undefined) damaged.push({ place: found.place, reason: decoded.damage });
       return decoded.reply;
@@ -64,7 +75,12 @@ export function parseHwInfoRecording(text: string, file: string): HwInfoRecordin
     replies.set(bdf, {
       hwInfo: reply(HwInfoType.none, isPlainQuery),
       cmdqv: reply(HwInfoType.tegra241Cmdqv, isCmdqvQuery),
-      nesting: nesting === undefined ? nestingNotRecorded(bdf) : nestingReply(bdf, nesting),
+      nesting:
+        nesting !== undefined
+          ? nestingReply(bdf, nesting)
+          : silence === undefined
+            ? nestingNotRecorded(bdf)
+            : silentReply(bdf, silence),
     });
   }
   return { replies, damaged };
@@ -73,21 +89,37 @@ export function parseHwInfoRecording(text: string, file: string): HwInfoRecordin
 interface RecordedDevice {
   readonly queries: { readonly query: RecordedQuery; readonly place: string }[];
   nesting: RecordedNesting | undefined;
+  silence: RecordedSilence | undefined;
 }
 
 /** @returns what is wrong with the item, or undefined when it was taken */
 function addItem(devices: Map<Bdf, RecordedDevice>, item: unknown, place: string): string | undefined {
-  const nesting = RecordedNesting.safeParse(item);
-  const query = RecordedQuery.safeParse(item);
-  if (!nesting.success && !query.success) return z.prettifyError(query.error).replaceAll('\n', ' ');
-  const address = nesting.data?.bdf ?? query.data?.bdf ?? '';
-  const bdf = parseBdf(address);
-  if (bdf === undefined) return `"${address}" is no PCI address`;
-  const device = devices.get(bdf) ?? { queries: [], nesting: undefined };
+  const parsed = parseItem(item);
+  if (typeof parsed === 'string') return parsed;
+  const bdf = parseBdf(parsed.item.bdf);
+  if (bdf === undefined) return `"${parsed.item.bdf}" is no PCI address`;
+  const device = devices.get(bdf) ?? { queries: [], nesting: undefined, silence: undefined };
   devices.set(bdf, device);
-  if (nesting.success) device.nesting ??= nesting.data;
-  else if (query.success) device.queries.push({ query: query.data, place });
+  if (parsed.kind === 'nesting') device.nesting ??= parsed.item;
+  else if (parsed.kind === 'silence') device.silence ??= parsed.item;
+  else device.queries.push({ query: parsed.item, place });
   return undefined;
+}
+
+type ParsedItem =
+  | { readonly kind: 'nesting'; readonly item: RecordedNesting }
+  | { readonly kind: 'silence'; readonly item: RecordedSilence }
+  | { readonly kind: 'query'; readonly item: RecordedQuery };
+
+function parseItem(item: unknown): ParsedItem | string {
+  const nesting = RecordedNesting.safeParse(item);
+  if (nesting.success) return { kind: 'nesting', item: nesting.data };
+  const silence = RecordedSilence.safeParse(item);
+  if (silence.success) return { kind: 'silence', item: silence.data };
+  const query = RecordedQuery.safeParse(item);
+  return query.success
+    ? { kind: 'query', item: query.data }
+    : z.prettifyError(query.error).replaceAll('\n', ' ');
 }
 
 function parseArray(text: string, file: string): unknown[] {
@@ -122,6 +154,18 @@ function isPlainQuery(query: RecordedQuery): boolean {
 
 function isCmdqvQuery(query: RecordedQuery): boolean {
   return query.flags === HwInfoFlag.inputType && query.in_type === HwInfoType.tegra241Cmdqv;
+}
+
+function silentReply(
+  bdf: Bdf,
+  { because, remedy, code }: RecordedSilence,
+): Extract<NestingReply, { kind: 'not-asked' }> {
+  const source = `IOMMU_GET_HW_INFO of ${bdf}`;
+  return { kind: 'not-asked', because, remedy, source, code: isErrorCode(code) ? code : undefined };
+}
+
+function isErrorCode(text: string | undefined): text is ErrorCode {
+  return text !== undefined && Object.hasOwn(ERROR_CODES, text);
 }
 
 function nestingReply(bdf: Bdf, { rc, errno, step }: RecordedNesting): NestingReply {

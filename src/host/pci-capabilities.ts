@@ -8,6 +8,8 @@ const STATUS_CAPABILITY_LIST = 0x10;
 const CAPABILITY_POINTER = 0x34;
 const CAPABILITY_PCI_EXPRESS = 0x10;
 const EXTENDED_START = 0x100;
+const EXTENDED_SERIAL = 0x03;
+const SERIAL_NUMBER = 0x04;
 const EXTENDED_ATS = 0x0f;
 const EXTENDED_SRIOV = 0x10;
 const EXTENDED_PRI = 0x13;
@@ -139,6 +141,12 @@ function hasPciExpress(bytes: Uint8Array): 'yes' | 'no' | 'damaged' {
     seen.add(offset);
   }
   return 'no';
+}
+
+/** Where the Device Serial Number stands, 8 bytes; undefined where there is none, or config space is damaged before it. */
+export function serialNumberAt(bytes: Uint8Array): number | undefined {
+  const offset = bytes.length > CONVENTIONAL_BYTES ? walkExtended(bytes).at.get(EXTENDED_SERIAL) : undefined;
+  return offset === undefined ? undefined : offset + SERIAL_NUMBER;
 }
 
 /** Walks the list at 0x100. What stands before a damaged place is still known; what may stand behind it is not. */

@@ -35,6 +35,8 @@ export class RecordedTree {
       }
       directory = child;
     }
+    // Recordings list /dev/vfio/devices both as a node and as the folder of others.
+    if (entry.kind === 'device' && directory.children.get(last)?.kind === 'directory') return;
     if (entry.kind !== 'directory') directory.children.set(last, entry);
     else if (directory.children.get(last)?.kind !== 'directory')
       directory.children.set(last, { kind: 'directory', children: new Map() });

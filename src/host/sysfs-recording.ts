@@ -11,6 +11,9 @@ export interface SysfsRecording {
   readonly damaged: readonly { readonly line: number; readonly reason: string }[];
 }
 
+/** First and last line of what vsmmu itself records: a file cut short at the end of a line shows. */
+export const RECORDING_START = '# vsmmu recording 1';
+export const RECORDING_END = '# end';
 const VERSION = '# Linux version ';
 const COMMAND_LINE = '# cmdline';
 const MODE = String.raw`mode=[0-7]+`;
@@ -75,6 +78,8 @@ export function parseSysfsRecording(text: string): SysfsRecording {
     if (typeof parsed === 'string') damaged.push({ line: index + 1, reason: parsed });
     else entries.push(parsed);
   }
+  if (comments.includes(RECORDING_START) && lines.at(-1) !== RECORDING_END)
+    damaged.push({ line: lines.length, reason: `the file ends before its last line, "${RECORDING_END}"` });
   if (unfinished !== '') damaged.push({ line: lines.length + 1, reason: 'the file ends inside this line' });
   return { entries, damaged, ...parseComments(comments, entries) };
 }

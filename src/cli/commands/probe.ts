@@ -12,6 +12,8 @@ export interface ProbeCommandOptions {
   readonly host?: string | undefined;
   /** Also devices that no VFIO driver has. */
   readonly all: boolean;
+  /** Ask idle devices again, which resets them, instead of taking what they answered since boot. */
+  readonly fresh?: boolean | undefined;
   readonly output: OutputFormat;
 }
 
@@ -20,7 +22,7 @@ const FORMAT = 1;
 
 /** `vsmmu probe`: what this host's SMMUs and devices can do. Findings go to stderr in a table, and into the data otherwise. */
 export async function runProbe(options: ProbeCommandOptions, io: CliIo): Promise<ExitStatus> {
-  const source = await openHost({ host: options.host });
+  const source = await openHost({ host: options.host, fresh: options.fresh });
   let report: HostReport;
   try {
     report = await probeHost(source, { signal: io.signal });
