@@ -42,7 +42,7 @@ function startAgent(functions: readonly FunctionOfHost[], iommufd: IommufdPolicy
     {
       kubeletDir: kubelet.root,
       source: host.source,
-      scan: () => Promise.resolve(host.report()),
+      scan: () => host.report(),
       naming: (device) => {
         const resource = defaultResourceName(device);
         return resource === undefined ? { reason: 'no ids' } : { resource };
@@ -72,7 +72,8 @@ describe('advertising', () => {
       one,
       other,
       { bdf: '0029:01:00.0', group: 13, numa: 'silent' },
-      { bdf: '0039:01:00.0', group: 14, numa: 0, notReady: 'group not viable' },
+      { bdf: '0039:01:00.0', group: 14, numa: 0 },
+      { bdf: '0039:01:00.1', group: 14, driver: 'snd_hda_intel' },
     ]);
     const endpoint = await until(() => kubelet.endpoints.get(GPU)?.devices && kubelet.endpoints.get(GPU));
     expect(endpoint.request.version).toBe('v1beta1');
@@ -221,8 +222,8 @@ describe('Allocate', () => {
     const { host, stop } = startAgent([one, other]);
     await until(() => kubelet.health(GPU));
     // The report stays as it was: only Allocate itself looks at the host again.
-    const frozen = host.report();
-    host.report = () => frozen;
+    const frozen = await host.report();
+    host.report = () => Promise.resolve(frozen);
     change(host);
     await expect(kubelet.allocate(GPU, '0019:01:00.0', id)).rejects.toThrow(message);
     await kubelet.allocate(GPU, '0019:01:00.0');

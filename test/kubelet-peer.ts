@@ -165,11 +165,13 @@ export class KubeletPeer {
   }
 }
 
-/** Polls a condition; the test's own time limit is the only one. */
+/** Polls a condition for as long as a loaded machine may need. */
 export async function until<T>(condition: () => T | undefined | false | null): Promise<T> {
-  for (;;) {
+  const giveUp = performance.now() + 15_000;
+  while (performance.now() < giveUp) {
     const value = condition();
     if (value !== undefined && value !== false && value !== null) return value;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+  throw new Error(`this never became true: ${condition.toString()}`);
 }

@@ -9,12 +9,14 @@ export const declareAgent: Declare = (program, io, finish) => {
     .command('agent')
     .description("Advertise this node's devices to its kubelet, with what their SMMUs can do.")
     .addOption(hostOption())
+    .option('--no-bind', 'never bind an idle device to ask its SMMU, which resets it; features stay unknown')
     .option('--kubelet-dir <dir>', "the kubelet's directory", '/var/lib/kubelet')
     .addOption(
       new Option('--iommufd <policy>', 'give /dev/iommu to containers whose devices all have a cdev')
         .choices(['auto', 'never'])
         .default('auto'),
     )
+    .option('--no-bind', "ask no device; use what 'vsmmu reader' keeps in /run/vsmmu")
     .option('--rescan-seconds <n>', 'look at the host again at least so often', rescanSeconds, 30)
     .addOption(
       new Option('--log-level <level>', 'what is logged')

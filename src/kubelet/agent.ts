@@ -7,7 +7,6 @@ import type { IommufdPolicy } from './allocation.js';
 import { DirectoryWatch } from './directory-watch.js';
 import { GroupClaims } from './group-claims.js';
 import { takeInventory, type Inventory, type Naming } from './inventory.js';
-import { pcieRootOf } from './pcie-root.js';
 import { pause } from './pause.js';
 import { unhealthy, type PluginDevice } from './plugin-device.js';
 import { listDevicesInUse } from './pod-resources.js';
@@ -100,10 +99,10 @@ class Agent {
   }
 
   async #rescan(signal: AbortSignal): Promise<void> {
-    const { scan, naming, source, log } = this.#options;
+    const { scan, naming, log } = this.#options;
     try {
       const host = await scan(signal);
-      const next = takeInventory({ host, naming, pcieRootOf: (bdf) => pcieRootOf(source, bdf) });
+      const next = takeInventory({ host, naming });
       refuseCollisions(next.resources.keys());
       reportChanges(this.#inventory, next, log);
       this.#inventory = keepVanished(this.#inventory, next);

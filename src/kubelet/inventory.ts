@@ -26,19 +26,17 @@ export type Naming = (
 export interface InventoryInput {
   readonly host: HostReport;
   readonly naming: Naming;
-  /** "pci0009:00"; undefined where sysfs does not tell. */
-  readonly pcieRootOf: (bdf: Bdf) => string | undefined;
 }
 
 /**
  * What to advertise of a host. A device on a VFIO driver that can't be handed out now is advertised as unhealthy
  * with its reason; one on any other driver, or on none, is not advertised at all.
  */
-export function takeInventory({ host, naming, pcieRootOf }: InventoryInput): Inventory {
+export function takeInventory({ host, naming }: InventoryInput): Inventory {
   const resources = new Map<ResourceName, PluginDevice[]>();
   const notAdvertised: NotAdvertised[] = [];
   for (const device of [...host.devices].sort((a, b) => compareBdf(a.bdf, b.bdf))) {
-    const candidate = candidateOf(device, pcieRootOf);
+    const candidate = candidateOf(device);
     const named = 'reason' in candidate ? candidate : nameOf(device, host, naming);
     if ('reason' in candidate || 'reason' in named) {
       notAdvertised.push({ bdf: device.bdf, reason: 'reason' in named ? named.reason : '' });
@@ -59,10 +57,7 @@ function nameOf(device: DeviceReport, host: HostReport, naming: Naming): ReturnT
   }
 }
 
-function candidateOf(
-  device: DeviceReport,
-  pcieRootOf: InventoryInput['pcieRootOf'],
-): PluginDevice | { readonly reason: string } {
+function candidateOf(device: DeviceReport): PluginDevice | { readonly reason: string } {
   const { driver, passthrough } = device;
   if (driver === undefined)
     return { reason: passthrough.ready ? 'its driver is unknown' : passthrough.reason };
@@ -75,7 +70,7 @@ function candidateOf(
     groupMates: device.groupMates,
     smmu: valueOf(device.smmu),
     numaNode: numaNodeOf(device),
-    pcieRoot: pcieRootOf(device.bdf),
+    pcieRoot: valueOf(device.pcieRoot),
     health: healthOf(device),
   };
 }

@@ -1,12 +1,13 @@
 import type { DeviceReplies } from '../host/hw-info.js';
 import type { HostSource } from '../host/host-source.js';
 
-/** What each device once answered, by BDF and vfio-dev name. A reset SMMU answers the same; a reboot starts anew. */
+/** What each device once answered in the life of this process, by BDF and vfio-dev name. */
 export type ProbeMemory = Map<string, DeviceReplies>;
 
 /**
- * The same host, but no device is asked twice. Asking binds the device, which resets it, and is impossible while
- * a VM has it: without the memory every scan would cost a reset, and a device in use would lose its features.
+ * The same host, but no device is asked twice. Asking binds the device, which resets it. The host's own cache keeps
+ * answers since boot; this one also keeps what the kernel refused after a bind, or each scan would reset the device
+ * to be refused again.
  */
 export function rememberReplies(source: HostSource, memory: ProbeMemory): HostSource {
   return {
@@ -25,8 +26,12 @@ export function rememberReplies(source: HostSource, memory: ProbeMemory): HostSo
       const remembered = memory.get(key);
       if (remembered !== undefined) return remembered;
       const replies = await source.hwInfo(target);
-      if (replies.hwInfo.kind === 'answer') memory.set(key, replies);
+      if (wasBound(replies)) memory.set(key, replies);
       return replies;
     },
   };
+}
+
+function wasBound({ hwInfo }: DeviceReplies): boolean {
+  return hwInfo.kind === 'answer' || (hwInfo.kind === 'failed' && hwInfo.step === 'hw-info');
 }
