@@ -11,6 +11,8 @@ export interface HookCommandOptions extends RewriteOptions {
 
 /** Serves the hook until virt-launcher calls Shutdown or the process is told to stop; 0 then. */
 export async function runHook({ socketDir, ...rewrite }: HookCommandOptions, io: CliIo): Promise<ExitStatus> {
+  // Taken first: a SIGTERM that comes while it starts must stop it, not kill it.
+  const { signal } = io;
   const log = jsonLog(io.stderr);
   const hook = await serveHook({
     socketDir,
@@ -23,8 +25,8 @@ export async function runHook({ socketDir, ...rewrite }: HookCommandOptions, io:
   });
   log.info('serving', { socket: hook.socketPath });
   const stop = () => void hook.close();
-  if (io.signal.aborted) stop();
-  io.signal.addEventListener('abort', stop, { once: true });
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop, { once: true });
   await hook.stopped;
   log.info('stopped');
   return ExitStatus.ok;

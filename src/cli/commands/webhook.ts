@@ -28,6 +28,8 @@ export interface WebhookCommandOptions {
 
 /** Serves admission reviews until told to stop; 0 then. Standard output gets one line: where it listens. */
 export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Promise<ExitStatus> {
+  // Taken first: a SIGTERM that comes while it starts must stop it, not kill it.
+  const { signal } = io;
   const log = winstonLog(io.stderr, { level: options.logLevel, format: options.logFormat });
   const { host, port } = parseListen(options.listen);
   const files = followCertificateFiles({
@@ -62,7 +64,7 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
   io.stdout.write(`https://${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
   log.info('serving', { host, port: server.port });
 
-  if (!io.signal.aborted) await once(io.signal, 'abort');
+  if (!signal.aborted) await once(signal, 'abort');
   stopping = true;
   log.info('stopping', { delaySeconds: options.shutdownDelay });
   await sleep(options.shutdownDelay * 1000);
