@@ -9,7 +9,6 @@ export const declareAgent: Declare = (program, io, finish) => {
     .command('agent')
     .description("Advertise this node's devices to its kubelet, with what their SMMUs can do.")
     .addOption(hostOption())
-    .option('--no-bind', 'never bind an idle device to ask its SMMU, which resets it; features stay unknown')
     .option('--kubelet-dir <dir>', "the kubelet's directory", '/var/lib/kubelet')
     .addOption(
       new Option('--iommufd <policy>', 'give /dev/iommu to containers whose devices all have a cdev')

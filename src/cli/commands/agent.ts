@@ -13,8 +13,6 @@ import type { CliIo } from '../io.js';
 export interface AgentCommandOptions {
   /** A recording instead of the live host. */
   readonly host?: string | undefined;
-  /** May idle devices be bound, and so reset, to ask their SMMU? */
-  readonly bind: boolean;
   readonly kubeletDir: string;
   readonly iommufd: IommufdPolicy;
   /** false: it may not bind devices to ask them; a reader does, and keeps the answers. */
