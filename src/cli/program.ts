@@ -6,6 +6,7 @@ import { declareClusterCommands } from './declare-cluster.js';
 import { declareDomainCommands } from './declare-domain.js';
 import { declareFleetCommands } from './declare-fleet.js';
 import { declareHostCommands } from './declare-host.js';
+import { declareReader } from './declare-reader.js';
 import { declareVersion } from './declare-version.js';
 import type { Finish } from './declaration.js';
 import type { CliIo } from './io.js';
@@ -51,6 +52,7 @@ export function createProgram(io: CliIo, finish: Finish): Command {
     declareHostCommands,
     declareDomainCommands,
     declareAgent,
+    declareReader,
     declareClusterCommands,
     declareFleetCommands,
     declareVersion,

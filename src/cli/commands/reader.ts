@@ -1,0 +1,79 @@
+import { ExitStatus, messageOf } from '../../errors.js';
+import { openHost, type OpenHostOptions } from '../../host/open-host.js';
+import { probeHost } from '../../host/probe.js';
+import type { HostReport } from '../../host/report.js';
+import { DirectoryWatch } from '../../kubelet/directory-watch.js';
+import type { Log } from '../../log/log.js';
+import { winstonLog, type LogFormat, type LogLevel } from '../../log/winston-log.js';
+import type { CliIo } from '../io.js';
+
+export interface ReaderCommandOptions extends Pick<OpenHostOptions, 'root' | 'cachePath'> {
+  /** Read once and end. */
+  readonly once: boolean;
+  readonly rescanSeconds: number;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+}
+
+/** New nodes here mean that a device was bound. */
+const WATCHED = ['/dev/vfio', '/dev/vfio/devices'];
+
+/**
+ * `vsmmu reader`: asks the kernel what only a privileged process may ask, and keeps the answers under /run/vsmmu,
+ * where `vsmmu agent --no-bind` finds them. It needs neither a network nor a token, so the one process of a node
+ * with privilege has nothing to be attacked by but the kernel.
+ */
+export async function runReader(options: ReaderCommandOptions, io: CliIo): Promise<ExitStatus> {
+  const log = winstonLog(io.stderr, { level: options.logLevel, format: options.logFormat });
+  const watches = WATCHED.map((path) => new DirectoryWatch(path));
+  try {
+    let told = '';
+    for (;;) {
+      told = await read(options, io.signal, log, told);
+      if (options.once || io.signal.aborted) break;
+      const ms = options.rescanSeconds * 1000;
+      const woken = new AbortController();
+      const stop = AbortSignal.any([io.signal, woken.signal]);
+      await Promise.race(watches.map((watch) => watch.hint(stop, ms)));
+      woken.abort();
+    }
+  } finally {
+    for (const watch of watches) watch.close();
+  }
+  return ExitStatus.ok;
+}
+
+/** @returns what it logged, so that the next turn logs only what is new */
+async function read(
+  { root, cachePath }: ReaderCommandOptions,
+  signal: AbortSignal,
+  log: Log,
+  told: string,
+): Promise<string> {
+  const source = await openHost({ root, cachePath });
+  try {
+    const report = await probeHost(source, { signal });
+    const counts = countsOf(report);
+    const summary = JSON.stringify([counts, report.findings]);
+    if (summary === told) return told;
+    log.info('The host was read.', counts);
+    for (const { code, subject, message, remedy } of report.findings) {
+      log.warn(message, { code, subject, remedy });
+    }
+    return summary;
+  } catch (error) {
+    if (!signal.aborted) log.error('The host could not be read.', { reason: messageOf(error) });
+    return '';
+  } finally {
+    await source.close();
+  }
+}
+
+function countsOf({ devices, smmus }: HostReport) {
+  return {
+    functions: devices.length,
+    vfioDevices: devices.filter(({ vfio }) => vfio).length,
+    smmus: smmus.length,
+    smmusAnswered: smmus.filter(({ registers }) => registers.known).length,
+  };
+}
