@@ -1,11 +1,17 @@
-import { Option } from 'commander';
+import { type Command, Option } from 'commander';
 
+import type { ExplainVmiOptions } from './commands/explain.js';
 import type { MapOptions } from './commands/map.js';
-import { type Declare, hostOption } from './declaration.js';
+import type { NodesOptions } from './commands/nodes.js';
+import type { StatusOptions } from './commands/status.js';
+import { type Declare, hostOption, outputOption } from './declaration.js';
 
 /** Commands about many hosts, and the picture of one. */
 export const declareFleetCommands: Declare = (program, io, finish) => {
   declareMap(program, io, finish);
+  declareExplain(program, io, finish);
+  declareNodes(program, io, finish);
+  declareStatus(program, io, finish);
 };
 
 const declareMap: Declare = (program, io, finish) => {
@@ -22,3 +28,70 @@ const declareMap: Declare = (program, io, finish) => {
       finish(await runMap(options, io));
     });
 };
+
+/** Where the fleet comes from: recordings and files, or else a cluster. */
+export function fleetOptions(command: Command): Command {
+  return command
+    .addOption(hostOption().argParser(collect).default([], 'the cluster'))
+    .addOption(
+      new Option(
+        '--objects <file>',
+        'with --host: Policy, Baseline, Namespace and Node objects, YAML or JSON',
+      )
+        .argParser(collect)
+        .default([], 'none'),
+    )
+    .option('--kubeconfig <file>', 'instead of KUBECONFIG or ~/.kube/config')
+    .option('--context <name>', 'of the kubeconfig, instead of its current one');
+}
+
+const declareExplain: Declare = (program, io, finish) => {
+  const explain = program.command('explain').description('Say what vsmmu would do, and why.');
+  fleetOptions(explain.command('vmi'))
+    .description(
+      'Would this VMI be touched, by which policy, which nodes fit and why not the others, what each property becomes.',
+    )
+    .argument('[name]', 'a VMI of the cluster')
+    .option(
+      '-f, --file <file>',
+      "a VirtualMachineInstance or VirtualMachine, YAML or JSON; '-' for standard input",
+    )
+    .option('-n, --namespace <name>', 'its namespace', 'default')
+    .option('--resource <name...>', 'resources that are served: a full name, or a domain with its "/"', [
+      'vsmmu.io/',
+    ])
+    .addOption(outputOption())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vsmmu explain vmi db-1 -n shop\n  vsmmu explain vmi -f vmi.yaml --host ./node1 --host ./node2 --objects policies.yaml',
+    )
+    .action(async (name: string | undefined, options: ExplainVmiOptions) => {
+      const { runExplainVmi } = await import('./commands/explain.js');
+      finish(await runExplainVmi(name, options, io));
+    });
+};
+
+const declareNodes: Declare = (program, io, finish) => {
+  fleetOptions(program.command('nodes'))
+    .description('What each node can do.')
+    .addOption(outputOption('wide'))
+    .addHelpText('after', '\nExamples:\n  vsmmu nodes -o wide\n  vsmmu nodes --host ./node1 --host ./node2')
+    .action(async (options: NodesOptions) => {
+      const { runNodes } = await import('./commands/nodes.js');
+      finish(await runNodes(options, io));
+    });
+};
+
+const declareStatus: Declare = (program, io, finish) => {
+  fleetOptions(program.command('status'))
+    .description('The fleet on one screen: nodes, devices, baselines, and what wants a look.')
+    .addOption(outputOption())
+    .action(async (options: StatusOptions) => {
+      const { runStatus } = await import('./commands/status.js');
+      finish(await runStatus(options, io));
+    });
+};
+
+function collect(value: string, previous: readonly string[]): readonly string[] {
+  return [...previous, value];
+}

@@ -1,0 +1,63 @@
+import type { RequestOptions } from 'node:https';
+
+import type { KubeAccess } from '../cluster/access.js';
+import { inClusterAccess, staticAccess } from '../cluster/access.js';
+import { KubeClient } from '../cluster/kube-client.js';
+import { messageOf, VsmmuError } from '../errors.js';
+import type { CliIo } from './io.js';
+import { version } from './version.js';
+
+export interface ClusterOptions {
+  /** A file instead of KUBECONFIG or ~/.kube/config. */
+  readonly kubeconfig?: string | undefined;
+  readonly context?: string | undefined;
+}
+
+/** A client for a person's cluster, as kubectl would choose it: the kubeconfig, or else the pod's own account. */
+export async function clusterClient(options: ClusterOptions, io: CliIo): Promise<KubeClient> {
+  return new KubeClient(await accessOf(options, io), { userAgent: `vsmmu/${version}` });
+}
+
+async function accessOf({ kubeconfig, context }: ClusterOptions, io: CliIo): Promise<KubeAccess> {
+  const named = kubeconfig ?? io.env['KUBECONFIG'];
+  if (named === undefined && io.env['KUBERNETES_SERVICE_HOST'] !== undefined)
+    return inClusterAccess({ env: io.env });
+  // Exec plugins and OIDC are the reason for the general client; daemons never load it.
+  const { KubeConfig } = await import('@kubernetes/client-node');
+  const config = new KubeConfig();
+  try {
+    if (kubeconfig === undefined) config.loadFromDefault();
+    else config.loadFromFile(kubeconfig);
+    if (context !== undefined) config.setCurrentContext(context);
+    const cluster = config.getCurrentCluster();
+    if (cluster === null) throw new TypeError(`there is no context ${context ?? config.getCurrentContext()}`);
+    const https: RequestOptions = {};
+    await config.applyToHTTPSOptions(https);
+    const authorization = new Headers(headersOf(https.headers)).get('authorization');
+    return staticAccess(cluster.server, {
+      ca: pem(https.ca),
+      cert: pem(https.cert),
+      key: pem(https.key),
+      token: authorization?.replace(/^Bearer /, '') ?? undefined,
+    });
+  } catch (cause) {
+    throw new VsmmuError('KUBE_CONFIG', `the kubeconfig cannot be used: ${messageOf(cause)}`, {
+      place: named ?? '~/.kube/config',
+      remedy: 'Name one with --kubeconfig and a context in it with --context, or use recordings: --host DIR.',
+      cause,
+    });
+  }
+}
+
+/** node:https takes headers in several forms; the client sets single texts only. */
+function headersOf(headers: unknown): Record<string, string> {
+  if (typeof headers !== 'object' || headers === null) return {};
+  return Object.fromEntries(
+    Object.entries(headers).flatMap(([name, value]) => (typeof value === 'string' ? [[name, value]] : [])),
+  );
+}
+
+function pem(value: unknown): string | undefined {
+  if (typeof value === 'string') return value;
+  return value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : undefined;
+}

@@ -1,0 +1,253 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { stringify } from 'yaml';
+
+import { runProgram } from '../src/cli/program.js';
+import { capturedIo } from './captured-io.js';
+
+const DEMO = 'src/cli/demo/two-gpu-host';
+const GRACE = 'test/fixtures/hosts/grace-2gpu';
+const HOSTS = ['--host', DEMO, '--host', GRACE];
+
+let dir: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'explain-'));
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+async function file(name: string, ...objects: readonly unknown[]): Promise<string> {
+  const path = join(dir, name);
+  await writeFile(path, objects.map((object) => stringify(object, { version: '1.1' })).join('---\n'));
+  return path;
+}
+
+async function vsmmu(...args: readonly string[]) {
+  const io = capturedIo();
+  const status = await runProgram(args, io);
+  return { status, out: io.out(), err: io.err() };
+}
+
+const vmi = (devices: readonly string[], metadata: Readonly<Record<string, unknown>> = {}) => ({
+  apiVersion: 'kubevirt.io/v1',
+  kind: 'VirtualMachineInstance',
+  metadata: { name: 'train', namespace: 'ml', ...metadata },
+  spec: { domain: { devices: { gpus: devices.map((deviceName, i) => ({ name: `gpu${i}`, deviceName })) } } },
+});
+const policy = (name: string, spec: Readonly<Record<string, unknown>>) => ({
+  apiVersion: 'vsmmu.io/v1alpha1',
+  kind: 'Policy',
+  metadata: { name },
+  spec,
+});
+const baseline = (name: string) => ({
+  apiVersion: 'vsmmu.io/v1alpha1',
+  kind: 'Baseline',
+  metadata: { name },
+  spec: { nodeSelector: {} },
+});
+const GPU = 'vsmmu.io/10de-2941-ats';
+
+async function explain(args: readonly string[]) {
+  const { status, out, err } = await vsmmu('explain', 'vmi', ...args, '-o', 'json');
+  expect(err).toBe('');
+  return { status, explanation: JSON.parse(out) as Explanation };
+}
+
+interface Explanation {
+  readonly touched: { readonly value: boolean; readonly because: string };
+  readonly unresolved?: { readonly message: string };
+  readonly nodes: readonly {
+    readonly node: string;
+    readonly fits: string;
+    readonly reasons: readonly string[];
+    readonly smmus: readonly { readonly vsmmu?: Readonly<Record<string, unknown>> }[];
+  }[];
+}
+
+describe('vsmmu explain vmi', () => {
+  test('tells node by node what each property becomes', async () => {
+    const { status, explanation } = await explain(['-f', await file('vmi.yaml', vmi([GPU, GPU])), ...HOSTS]);
+    expect(status).toBe(0);
+    expect(explanation.touched.value).toBe(true);
+    expect(explanation.nodes.map(({ node, fits }) => [node, fits])).toEqual([
+      ['grace-2gpu', 'yes'],
+      ['two-gpu-host', 'yes'],
+    ]);
+    expect(explanation.nodes[1]?.smmus.map((smmu) => smmu.vsmmu)).toMatchObject([
+      { ril: 'on', ssidsize: 20 },
+      { ril: 'off', ssidsize: 16 },
+    ]);
+  });
+
+  test('a policy with a value that one node lacks: that node does not fit, and why', async () => {
+    const objects = await file('policies.yaml', policy('cmdqv', { properties: { cmdqv: 'on' } }));
+    const { status, explanation } = await explain([
+      '-f',
+      await file('vmi.yaml', vmi([GPU])),
+      ...HOSTS,
+      '--objects',
+      objects,
+    ]);
+    expect(status).toBe(0);
+    const [grace, demo] = explanation.nodes;
+    expect(grace?.fits).toBe('yes');
+    expect(demo?.fits).toBe('no');
+    expect(demo?.reasons.join()).toContain('cmdqv=on');
+  });
+
+  test('with a value that only some SMMUs of a node have it fits partly', async () => {
+    const objects = await file('policies.yaml', policy('ril', { properties: { ril: 'on' } }));
+    const { explanation } = await explain([
+      '-f',
+      await file('vmi.yaml', vmi([GPU])),
+      ...['--host', DEMO],
+      '--objects',
+      objects,
+    ]);
+    expect(explanation.nodes[0]?.fits).toBe('partly');
+  });
+
+  test('a baseline gives the same vSMMU on every node', async () => {
+    const objects = await file('objects.yaml', policy('all', { baseline: 'gold' }), baseline('gold'));
+    const { explanation } = await explain([
+      '-f',
+      await file('vmi.yaml', vmi([GPU])),
+      ...HOSTS,
+      '--objects',
+      objects,
+    ]);
+    const values = explanation.nodes.flatMap(({ smmus }) => smmus.map((smmu) => JSON.stringify(smmu.vsmmu)));
+    expect(values.length).toBeGreaterThan(2);
+    expect(new Set(values).size).toBe(1);
+    expect(values[0]).toContain('"ssidsize":16');
+  });
+
+  test('namespaces are matched by their labels', async () => {
+    const objects = await file(
+      'objects.yaml',
+      { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'ml', labels: { tier: 'gold' } } },
+      policy('off', { namespaceSelector: { matchLabels: { tier: 'gold' } }, topology: 'off' }),
+    );
+    const { explanation } = await explain([
+      '-f',
+      await file('vmi.yaml', vmi([GPU])),
+      ...HOSTS,
+      '--objects',
+      objects,
+    ]);
+    expect(explanation.touched).toEqual({ value: false, because: 'topology is off (Policy off)' });
+    expect(explanation.nodes).toEqual([]);
+  });
+
+  test('too few devices on every node: findings', async () => {
+    const { status, explanation } = await explain([
+      '-f',
+      await file('vmi.yaml', vmi([GPU, GPU, GPU])),
+      ...HOSTS,
+    ]);
+    expect(status).toBe(1);
+    expect(explanation.nodes[0]?.reasons).toEqual([`it has 2 of 3 ${GPU}`]);
+  });
+
+  test('a VMI without our devices is left alone', async () => {
+    const { status, out } = await vsmmu(
+      'explain',
+      'vmi',
+      '-f',
+      await file('vmi.yaml', vmi(['example.com/gpu'])),
+      ...HOSTS,
+    );
+    expect(status).toBe(0);
+    expect(out).toContain('ml/train: vsmmu leaves it alone, because it asks for no device of vsmmu.io/');
+  });
+
+  test('a VirtualMachine is explained as the VMI it makes', async () => {
+    const instance = vmi([GPU], { labels: { app: 'train' } });
+    const machine = {
+      apiVersion: 'kubevirt.io/v1',
+      kind: 'VirtualMachine',
+      metadata: { name: 'train-vm', namespace: 'ml' },
+      spec: { template: { metadata: { labels: { app: 'train' } }, spec: instance.spec } },
+    };
+    const objects = await file(
+      'p.yaml',
+      policy('train', { vmiSelector: { matchLabels: { app: 'train' } }, properties: { oas: 44 } }),
+    );
+    const { out } = await vsmmu(
+      'explain',
+      'vmi',
+      '-f',
+      await file('vm.yaml', machine),
+      ...HOSTS,
+      '--objects',
+      objects,
+    );
+    expect(out).toContain('ml/train-vm: vsmmu serves it');
+    expect(out).toMatch(/^oas +44 +Policy train$/m);
+  });
+
+  test('the table says which policies apply and why the others do not', async () => {
+    const objects = await file(
+      'p.yaml',
+      policy('web', { vmiSelector: { matchLabels: { app: 'web' } }, topology: 'off' }),
+      policy('all', { unknownAts: 'no' }),
+    );
+    const { out } = await vsmmu(
+      'explain',
+      'vmi',
+      '-f',
+      await file('v.yaml', vmi([GPU])),
+      ...HOSTS,
+      '--objects',
+      objects,
+    );
+    expect(out).toMatch(/^all +yes +every selector matches$/m);
+    expect(out).toMatch(/^web +no +vmiSelector: label app is missing, not web$/m);
+    expect(out).toMatch(/^unknownAts +no +Policy all$/m);
+  });
+
+  test.each<[string, readonly string[], number, string]>([
+    ['neither name nor file', ['--host', DEMO], 2, 'error[USAGE]'],
+    ['a name with recordings', ['db', '--host', DEMO], 2, 'error[USAGE]'],
+    [
+      'a file that is missing',
+      ['-f', 'no-such-file', '--host', DEMO],
+      3,
+      'error[UNREADABLE_FILE] at no-such-file',
+    ],
+  ])('%s is refused', async (_, args, expected, message) => {
+    const { status, err, out } = await vsmmu('explain', 'vmi', ...args);
+    expect(status).toBe(expected);
+    expect(err).toContain(message);
+    expect(out).toBe('');
+  });
+
+  test('broken YAML is refused with line and column', async () => {
+    const path = join(dir, 'broken.yaml');
+    await writeFile(path, 'kind: Policy\nmetadata: [\n');
+    const { status, err } = await vsmmu('explain', 'vmi', '-f', path, '--host', DEMO);
+    expect(status).toBe(3);
+    expect(err).toContain(`error[UNREADABLE_FILE] at ${path}:3:`);
+  });
+});
+
+describe('vsmmu nodes and status, on recordings', () => {
+  test('nodes in one table', async () => {
+    const { status, out } = await vsmmu('nodes', ...HOSTS, '-o', 'wide');
+    expect(status).toBe(0);
+    expect(out).toMatch(/^NODE +SMMUS +ACCEL/);
+    expect(out).toMatch(/^two-gpu-host +2 +2\/2 /m);
+  });
+
+  test('status counts, and tells of a policy whose baseline is missing', async () => {
+    const objects = await file('p.yaml', policy('all', { baseline: 'gold' }), baseline('silver'));
+    const { status, out } = await vsmmu('status', ...HOSTS, '--objects', objects);
+    expect(status).toBe(1);
+    expect(out).toMatch(/^nodes with a profile +2$/m);
+    expect(out).toMatch(/^silver +on +off +16 +48 +off +2 +0$/m);
+    expect(out).toContain('finding: Policy all names Baseline gold, which does not exist');
+  });
+});
