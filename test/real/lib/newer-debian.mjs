@@ -34,6 +34,9 @@ export class NewerDebian {
   /** Made on first use (half a minute), then kept in the cache. @param {import('./context.mjs').Context} ctx */
   static async open(ctx) {
     if (process.getuid() !== 0) throw new NotRun('needs root for a chroot');
+    const { status, stderr } = await ctx.run('unshare', ['--mount', 'true'], { check: false });
+    if (status !== 0)
+      throw new NotRun(`needs mounts of its own for a chroot, and may not have them: ${stderr.trim()}`);
     const root = join(await ctx.cache(), 'newer-debian');
     if (!existsSync(join(root, 'complete'))) await make(ctx, root);
     return new NewerDebian(ctx, root);
@@ -63,6 +66,15 @@ export class NewerDebian {
       ...options,
       env: { ...process.env, ...options.env, ...this.#env(shared) },
     });
+  }
+
+  /** A shell script that runs a program inside, these arguments before its own. */
+  script(command, args) {
+    const quoted = this.#inside(command, args)
+      .flat()
+      .map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
+    const settings = Object.entries(this.#env('')).map(([name, value]) => `export ${name}='${value}'\n`);
+    return `#!/bin/sh\n${settings.join('')}exec ${quoted.join(' ')} "$@"\n`;
   }
 
   #inside(command, args) {

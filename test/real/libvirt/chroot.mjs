@@ -99,6 +99,15 @@ export class Oracle {
     }
   }
 
+  /** A new folder with a `virsh` and a `qemu-system-aarch64` that run the chroot's, to be put into a PATH. */
+  async programs() {
+    const folder = await mkdtemp(join(tmpdir(), 'vsmmu-programs-'));
+    const programs = { virsh: ['-c', EMBEDDED], 'qemu-system-aarch64': [] };
+    for (const [name, first] of Object.entries(programs))
+      await writeFile(join(folder, name), this.#debian.script(name, first), { mode: 0o755 });
+    return folder;
+  }
+
   /**
    * What jing finds wrong with documents by this libvirt's own schema. Java takes seconds to start, so all at once.
    * @param {Record<string, string>} documents by name @returns {Promise<Record<string, string[]>>} messages without line numbers

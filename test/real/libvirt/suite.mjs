@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { NotRun } from '../lib/outcome.mjs';
 import { CASES } from './cases.mjs';
 import { Oracle, devicesOf } from './chroot.mjs';
 import { startable, withoutNewAttributes } from './startable.mjs';
 
 const TARGETS = ['native', 'override', 'both'];
+const PROBED = 'vsmmu rewrite --probe asks the newer libvirt and QEMU, and writes native attributes for them';
+const OLD =
+  "vsmmu rewrite --probe asks Debian 12's libvirt, which drops all of a vSMMU's values, and writes nothing for it";
 const RNG = 'RELAX NG: jing finds no error in a rewritten domain that was not there before';
 
 const title = {
@@ -31,7 +35,7 @@ export const suite = {
   name: 'libvirt',
   needs: 'libvirt and QEMU of a newer Debian in a chroot; root, mmdebstrap, jing',
   timeoutMinutes: 8,
-  checks: [title.versions, title.help, ...CASES.flatMap(titlesOf), RNG],
+  checks: [title.versions, title.help, ...CASES.flatMap(titlesOf), PROBED, OLD, RNG],
   async run(ctx) {
     const oracle = await Oracle.open(ctx);
     await ctx.check(title.versions, async () => {
@@ -48,6 +52,8 @@ export const suite = {
     });
     const documents = {};
     for (const each of CASES) await checkCase(ctx, oracle, each, documents);
+    await ctx.check(PROBED, () => checkProbe(ctx, oracle));
+    await ctx.check(OLD, () => checkOldLibvirt(ctx));
     await ctx.check(RNG, () => checkSchema(oracle, documents));
   },
 };
@@ -100,17 +106,62 @@ async function checkCase(ctx, oracle, each, documents) {
 }
 
 async function vsmmuRewrite(ctx, text, host, ...options) {
-  const { stdout } = await ctx.run(
-    process.execPath,
-    [ctx.vsmmu, 'rewrite', '-', '--host', host, ...options],
-    {
-      input: text,
-      cwd: ctx.root,
-      timeoutSeconds: 30,
-      label: `vsmmu rewrite - --host ${host} ${options.join(' ')}`,
-    },
+  return (await vsmmuRewriteIn({}, ctx, text, host, ...options)).stdout;
+}
+
+function vsmmuRewriteIn(env, ctx, text, host, ...options) {
+  return ctx.run(process.execPath, [ctx.vsmmu, 'rewrite', '-', '--host', host, ...options], {
+    env,
+    input: text,
+    cwd: ctx.root,
+    timeoutSeconds: 30,
+    label: `vsmmu rewrite - --host ${host} ${options.join(' ')}`,
+  });
+}
+
+async function checkProbe(ctx, oracle) {
+  const [{ domain, host }] = CASES;
+  const original = await readFile(resolve(ctx.root, domain), 'utf8');
+  const programs = await oracle.programs();
+  try {
+    const env = { PATH: `${programs}:${process.env.PATH}` };
+    const { stdout } = await vsmmuRewriteIn(env, ctx, original, host, '--probe');
+    assert.equal(stdout, await vsmmuRewrite(ctx, original, host, '--target', 'native'));
+  } finally {
+    await rm(programs, { recursive: true });
+  }
+}
+
+/** libvirt's test driver needs no daemon and no QEMU, and has the parser of the real thing. */
+async function checkOldLibvirt(ctx) {
+  await ctx.apt.install('libvirt-clients');
+  const env = { VIRSH_DEFAULT_CONNECT_URI: 'test:///default' };
+  const version = (await ctx.run('virsh', ['--version'])).stdout.trim();
+  if (atLeast(version, [11, 10]))
+    throw new NotRun(`this machine's libvirt is ${version}, needed is one before 11.10`);
+  const [{ domain, host }] = CASES;
+  const original = await readFile(resolve(ctx.root, domain), 'utf8');
+  await assert.rejects(
+    vsmmuRewriteIn(env, ctx, original, host, '--probe', '--qemu', '11.1'),
+    new RegExp(`TARGET_LACKS.*${version}`),
   );
-  return stdout;
+  // It would have been in vain: it takes a single vSMMU, and of that one's values it keeps none.
+  const rewritten = await vsmmuRewrite(ctx, original, host);
+  const forTestDriver = rewritten
+    .replace(/type=.kvm./, "type='test'")
+    .replace(/<os>[^]*<.os>/, '<os><type>hvm</type></os>')
+    .replace(/(<.iommu>)[^]*<.iommu>/, '$1');
+  const folder = await mkdtemp(join(tmpdir(), 'vsmmu-old-'));
+  try {
+    await writeFile(join(folder, 'domain.xml'), forTestDriver);
+    const { stdout } = await ctx.run('virsh', ['-q', `define ${folder}/domain.xml; dumpxml demo_two-gpu`], {
+      env,
+    });
+    assert.match(stdout, /<iommu model='smmuv3'\/>/);
+    assert.doesNotMatch(stdout, /accel/);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
 /** Every passed-through device by its alias: its `ats`, and the vSMMU that its bus leads to, whole but for name and place. */
