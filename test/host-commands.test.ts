@@ -92,8 +92,10 @@ describe('vsmmu baseline', () => {
     expect(err).toContain('would both be called "two-gpu-host"');
   });
 
-  test('no host is a usage error', async () => {
-    expect((await run('baseline')).status).toBe(2);
+  test('without a host it is about the cluster, which must be named somewhere', async () => {
+    const { status, err } = await run('baseline', '--kubeconfig', 'no-such-file');
+    expect(status).toBe(3);
+    expect(err).toContain('error[KUBE_CONFIG] at no-such-file');
   });
 
   const recorded = existsSync(sharedData('hosts')) ? test : test.skip;

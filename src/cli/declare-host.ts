@@ -79,16 +79,28 @@ const declareResolve: Declare = (program, io, finish) => {
     });
 };
 
+interface BaselineCommandOptions {
+  readonly host: readonly string[];
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly output: OutputFormat;
+}
+
 const declareBaseline: Declare = (program, io, finish) => {
   const collect = (value: string, previous: readonly string[]): readonly string[] => [...previous, value];
   program
     .command('baseline')
     .description('What every host of a set can honour, who limits it, and who cannot take part.')
-    .addOption(hostOption().argParser(collect).default([], 'none'))
+    .addOption(hostOption().argParser(collect).default([], "the cluster's Baselines"))
+    .option('--kubeconfig <file>', 'instead of KUBECONFIG or ~/.kube/config')
+    .option('--context <name>', 'of the kubeconfig, instead of its current one')
     .addOption(outputOption())
-    .addHelpText('after', '\nExample:\n  vsmmu baseline --host ./node1 --host ./node2 -o json')
-    .action(async ({ host, output }: { host: readonly string[]; output: OutputFormat }) => {
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vsmmu baseline --host ./node1 --host ./node2 -o json\n  vsmmu baseline',
+    )
+    .action(async ({ host, ...options }: BaselineCommandOptions) => {
       const { runBaseline } = await import('./commands/baseline.js');
-      finish(await runBaseline({ hosts: host, output }, io));
+      finish(await runBaseline({ hosts: host, ...options }, io));
     });
 };

@@ -1,4 +1,5 @@
 import type { RequestOptions } from 'node:https';
+import { delimiter } from 'node:path';
 
 import type { KubeAccess } from '../cluster/access.js';
 import { inClusterAccess, staticAccess } from '../cluster/access.js';
@@ -26,11 +27,19 @@ async function accessOf({ kubeconfig, context }: ClusterOptions, io: CliIo): Pro
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
   try {
-    if (kubeconfig === undefined) config.loadFromDefault();
-    else config.loadFromFile(kubeconfig);
+    const [first, ...others] = (kubeconfig === undefined ? named?.split(delimiter) : [kubeconfig]) ?? [];
+    if (first === undefined) config.loadFromDefault();
+    else config.loadFromFile(first);
+    for (const file of others) {
+      const more = new KubeConfig();
+      more.loadFromFile(file);
+      config.mergeConfig(more);
+    }
     if (context !== undefined) config.setCurrentContext(context);
     const cluster = config.getCurrentCluster();
     if (cluster === null) throw new TypeError(`there is no context ${context ?? config.getCurrentContext()}`);
+    // Without any file the general client makes up http://localhost:8080.
+    if (!cluster.server.startsWith('https:')) throw new TypeError(`${cluster.server} is no HTTPS address`);
     const https: RequestOptions = {};
     await config.applyToHTTPSOptions(https);
     const authorization = new Headers(headersOf(https.headers)).get('authorization');

@@ -1,46 +1,58 @@
-import { basename, resolve } from 'node:path';
-
-import { ExitStatus, VsmmuError } from '../../errors.js';
+import { ExitStatus } from '../../errors.js';
+import type { BaselineStatus } from '../../fleet/baseline-object.js';
 import type { DeviceReport, HostReport } from '../../host/report.js';
 import { yesNo } from '../../smmu/answer.js';
 import { type Baseline, baselineOf, type BaselineHost, type Limited } from '../../smmu/baseline.js';
 import { probe } from '../host.js';
 import type { CliIo } from '../io.js';
+import type { ClusterOptions } from '../kubeconfig.js';
+import { namedHosts } from '../named-hosts.js';
 import { type OutputFormat, renderData, renderTable } from '../output.js';
+import { readFleet } from '../read-fleet.js';
 import { write } from '../write.js';
 
-export interface BaselineOptions {
-  /** Recordings; a host's name is its folder's. */
+export interface BaselineOptions extends ClusterOptions {
+  /** Recordings; a host's name is its folder's. None: the Baselines of the cluster. */
   readonly hosts: readonly string[];
   readonly output: OutputFormat;
 }
 
 /** @returns findings where a host is left out */
 export async function runBaseline(options: BaselineOptions, io: CliIo): Promise<ExitStatus> {
+  if (options.hosts.length === 0) return runClusterBaselines(options, io);
   const hosts: BaselineHost[] = [];
-  for (const [name, dir] of namedFolders(options.hosts)) hosts.push(baselineHost(name, await probe(dir, io)));
+  for (const [name, dir] of namedHosts(options.hosts)) hosts.push(baselineHost(name, await probe(dir, io)));
   const baseline = baselineOf(hosts);
   const text = options.output === 'table' ? renderBaseline(baseline) : renderData(options.output, baseline);
   await write(io.stdout, text);
   return baseline.excluded.length === 0 && baseline.vsmmu !== null ? ExitStatus.ok : ExitStatus.findings;
 }
 
-/** @throws VsmmuError USAGE where two folders would have one name, or none is given */
-function namedFolders(dirs: readonly string[]): ReadonlyMap<string, string> {
-  const named = new Map<string, string>();
-  for (const dir of dirs) {
-    const name = basename(resolve(dir));
-    const other = named.get(name);
-    if (other !== undefined && resolve(other) !== resolve(dir))
-      throw usage(`${other} and ${dir} would both be called "${name}"`, 'Rename one of the folders.');
-    named.set(name, dir);
-  }
-  if (named.size === 0) throw usage('no host is named', 'Name recordings: --host DIR --host DIR ...');
-  return named;
+/** The cluster's Baselines, as their controller keeps them. @returns findings where one has no member or is held back */
+async function runClusterBaselines(options: BaselineOptions, io: CliIo): Promise<ExitStatus> {
+  const { baselines } = await readFleet({ ...options, host: [], objects: [] }, io);
+  const sorted = [...baselines].toSorted(([a], [b]) => (a < b ? -1 : 1));
+  const text =
+    options.output === 'table'
+      ? sorted
+          .map(([name, status]) => `Baseline ${name}\n${renderBaseline(baselineOfStatus(status))}`)
+          .join('\n')
+      : renderData(options.output, { baselines: sorted.map(([name, status]) => ({ name, ...status })) });
+  await write(io.stdout, text === '' ? 'The cluster has no Baseline.\n' : text);
+  const sound = sorted.every(
+    ([, { vsmmu, conditions }]) =>
+      vsmmu !== undefined && !conditions.some(({ type, status }) => type === 'HeldBack' && status === 'True'),
+  );
+  return sound ? ExitStatus.ok : ExitStatus.findings;
 }
 
-function usage(message: string, remedy: string): VsmmuError {
-  return new VsmmuError('USAGE', message, { place: '--host', remedy, exitStatus: ExitStatus.usage });
+function baselineOfStatus({ vsmmu, devices, members, excluded }: BaselineStatus): Baseline {
+  return {
+    vsmmu: vsmmu ?? null,
+    devices: Object.fromEntries(devices.map(({ model, ats }) => [model, { ats }])),
+    members,
+    excluded,
+  };
 }
 
 /** Only what a VM could be given counts: devices bound to a VFIO driver, and the SMMUs in front of them. */
