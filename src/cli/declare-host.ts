@@ -5,6 +5,7 @@ import type { OutputFormat } from './output.js';
 export const declareHostCommands: Declare = (program, io, finish) => {
   declareProbe(program, io, finish);
   declareRecord(program, io, finish);
+  declareDoctor(program, io, finish);
   declareResolve(program, io, finish);
   declareBaseline(program, io, finish);
 };
@@ -45,6 +46,32 @@ const declareRecord: Declare = (program, io, finish) => {
     .action(async (dir: string, options: { readonly host?: string; readonly bind: boolean }) => {
       const { runRecord } = await import('./commands/record.js');
       finish(await runRecord(dir, options, io));
+    });
+};
+
+interface DoctorOptions {
+  readonly host?: string;
+  readonly bind: boolean;
+  readonly launcherRoot?: string;
+  readonly kubeletDir: string;
+  readonly output: OutputFormat;
+}
+
+const declareDoctor: Declare = (program, io, finish) => {
+  program
+    .command('doctor')
+    .description(
+      'Is this host ready for VMs with an accelerated vSMMU? Each check with its evidence and remedy.',
+    )
+    .addOption(hostOption())
+    .option('--no-bind', 'ask no device; what was answered since boot still counts')
+    .option('--launcher-root <dir>', "an unpacked virt-launcher image: its QEMU and libvirt, not the host's")
+    .option('--kubelet-dir <dir>', "the kubelet's folder", '/var/lib/kubelet')
+    .addOption(outputOption())
+    .addHelpText('after', '\nExamples:\n  vsmmu doctor\n  vsmmu doctor --host ./node1 -o json')
+    .action(async (options: DoctorOptions) => {
+      const { runDoctor } = await import('./commands/doctor.js');
+      finish(await runDoctor(options, io));
     });
 };
 

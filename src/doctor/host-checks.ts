@@ -1,0 +1,178 @@
+import { releaseAtLeast } from '../host/kernel.js';
+import type { DeviceReport, HostReport, KernelOption, SmmuReport } from '../host/report.js';
+import type { Answer } from '../smmu/answer.js';
+import { notMade, ok, wrong, type CheckOutcome } from './check.js';
+
+const NEEDED_OPTIONS = [
+  'IOMMUFD',
+  'VFIO_DEVICE_CDEV',
+  'ARM_SMMU_V3_IOMMUFD',
+] as const satisfies readonly KernelOption[];
+
+/** What a probed host, live or recorded, tells by itself. */
+export function checkHost(report: HostReport): CheckOutcome[] {
+  const vfio = report.devices.filter((device) => device.vfio);
+  return [
+    checkVersion(report),
+    checkOptions(report),
+    checkReportsAts(report),
+    checkNoAts(report),
+    checkSmmus(report),
+    checkFirmwareAts(vfio),
+    ...report.smmus.map(checkAccel),
+    checkVfio(vfio),
+    ...checkGroups(vfio),
+    checkConfigSpace(report.devices),
+    ...checkCdevs(vfio),
+    ...checkFindings(report),
+  ];
+}
+
+function readings(answer: Answer<unknown>): string {
+  const unique = [...new Set(answer.evidence.map(({ reading, source }) => `${reading} (${source})`))];
+  return unique.join(', ');
+}
+
+function checkVersion({ kernel: { release } }: HostReport): CheckOutcome {
+  const newEnough = releaseAtLeast(release, 6, 13);
+  if (!release.known) return notMade('KERNEL_VERSION', release.because, release.remedy);
+  if (newEnough === undefined) return notMade('KERNEL_VERSION', `"${release.value}" is no version`);
+  return newEnough
+    ? ok('KERNEL_VERSION', `Linux ${release.value}`)
+    : wrong(
+        'KERNEL_VERSION',
+        'error',
+        `Linux ${release.value}`,
+        'Use a kernel >= 6.13; 7.1 or newer also reports ATS.',
+      );
+}
+
+function checkOptions({ kernel: { options } }: HostReport): CheckOutcome {
+  const states = NEEDED_OPTIONS.map((name) => ({ name, option: options[name] }));
+  const missing = states.filter(({ option }) => option.known && option.value === 'n');
+  if (missing.length > 0)
+    return wrong(
+      'KERNEL_OPTIONS',
+      'error',
+      missing.map(({ option }) => readings(option)).join(', '),
+      `Use a kernel with ${missing.map(({ name }) => `CONFIG_${name}`).join(', ')}.`,
+    );
+  const silent = states.find(({ option }) => !option.known)?.option;
+  return silent?.known === false
+    ? notMade('KERNEL_OPTIONS', silent.because, silent.remedy)
+    : ok('KERNEL_OPTIONS', states.map(({ option }) => readings(option)).join(', '));
+}
+
+function checkReportsAts({ kernel: { reportsAts } }: HostReport): CheckOutcome {
+  if (!reportsAts.known) return notMade('KERNEL_ATS', reportsAts.because, reportsAts.remedy);
+  return reportsAts.value
+    ? ok('KERNEL_ATS', readings(reportsAts))
+    : wrong(
+        'KERNEL_ATS',
+        'warning',
+        readings(reportsAts),
+        'Use a kernel >= 7.1: until then the ATS of devices that have the capability stays unknown.',
+      );
+}
+
+function checkNoAts({ kernel: { noAts } }: HostReport): CheckOutcome {
+  if (!noAts.known) return notMade('KERNEL_NOATS', noAts.because, noAts.remedy);
+  return noAts.value
+    ? wrong(
+        'KERNEL_NOATS',
+        'warning',
+        readings(noAts),
+        'Take noats out of pci= where devices are to use ATS.',
+      )
+    : ok('KERNEL_NOATS', readings(noAts));
+}
+
+function checkSmmus({ smmus, devices }: HostReport): CheckOutcome {
+  if (smmus.length > 0) return ok('FIRMWARE_SMMU', smmus.map(({ name }) => name).join(', '));
+  const unread = devices.find(({ smmu }) => !smmu.known)?.smmu;
+  return wrong(
+    'FIRMWARE_SMMU',
+    'error',
+    unread?.known === false ? unread.because : 'no smmu3.* in /sys/class/iommu',
+    'Switch the SMMU on in the firmware setup; check CONFIG_ARM_SMMU_V3 and that the machine is an Arm server.',
+  );
+}
+
+/** Only devices that have the capability lose something by firmware's no. */
+function checkFirmwareAts(vfio: readonly DeviceReport[]): CheckOutcome {
+  const capable = vfio.filter(({ atsCapability }) => atsCapability.known && atsCapability.value);
+  const refused = capable.filter(({ firmwareAts }) => firmwareAts.known && !firmwareAts.value);
+  const [first] = refused;
+  if (first !== undefined)
+    return wrong(
+      'FIRMWARE_ATS',
+      'warning',
+      `${refused.map(({ bdf }) => bdf).join(', ')}: ${readings(first.firmwareAts)}`,
+      'Look for an ATS switch in the firmware setup, or ask the vendor to mark the root complex in the IORT.',
+    );
+  const silent = capable.find(({ firmwareAts }) => !firmwareAts.known)?.firmwareAts;
+  if (silent?.known === false) return notMade('FIRMWARE_ATS', silent.because, silent.remedy);
+  return ok('FIRMWARE_ATS', `${capable.length} VFIO devices have the ATS capability`);
+}
+
+function checkAccel({ name, accel }: SmmuReport): CheckOutcome {
+  if (!accel.known) return notMade('SMMU_ACCEL', accel.because, accel.remedy, name);
+  return accel.value
+    ? ok('SMMU_ACCEL', readings(accel), name)
+    : wrong('SMMU_ACCEL', 'error', readings(accel), 'Run VMs on it without an accelerated vSMMU.', name);
+}
+
+function checkVfio(vfio: readonly DeviceReport[]): CheckOutcome {
+  const drivers = [...new Set(vfio.map(({ driver }) => driver ?? 'a VFIO driver'))].join(', ');
+  return vfio.length > 0
+    ? ok('DRIVER_VFIO', `${vfio.length} devices on ${drivers}`)
+    : wrong(
+        'DRIVER_VFIO',
+        'warning',
+        'no function is bound to vfio-pci or a variant driver of it',
+        'Bind the devices that VMs are to get: driverctl set-override BDF vfio-pci.',
+      );
+}
+
+function checkGroups(vfio: readonly DeviceReport[]): CheckOutcome[] {
+  const bad = vfio.flatMap(({ bdf, passthrough }) =>
+    passthrough.ready
+      ? []
+      : [
+          wrong(
+            'GROUP_VIABLE',
+            'error',
+            passthrough.reason,
+            'Bind every member of the group to a VFIO driver, or leave it without one.',
+            bdf,
+          ),
+        ],
+  );
+  return bad.length > 0 ? bad : [ok('GROUP_VIABLE', `${vfio.length} devices`)];
+}
+
+function checkConfigSpace(devices: readonly DeviceReport[]): CheckOutcome {
+  const unread = devices.filter(({ priCapability }) => !priCapability.known);
+  const first = unread[0]?.priCapability;
+  if (first?.known !== false) return ok('CONFIG_SPACE', `${devices.length} functions`);
+  return wrong(
+    'CONFIG_SPACE',
+    'warning',
+    `${unread.length} of ${devices.length} functions: ${first.because}`,
+    first.remedy,
+  );
+}
+
+function checkCdevs(vfio: readonly DeviceReport[]): CheckOutcome[] {
+  const bad = vfio.flatMap(({ bdf, cdev }) =>
+    cdev.known ? [] : [wrong('NODE_CDEV', 'error', cdev.because, cdev.remedy, bdf)],
+  );
+  return bad.length > 0 ? bad : [ok('NODE_CDEV', `${vfio.length} devices`)];
+}
+
+function checkFindings({ findings }: HostReport): CheckOutcome[] {
+  if (findings.length === 0) return [ok('PROBE_FINDINGS', 'no findings')];
+  return findings.map(({ code, subject, message, remedy }) =>
+    wrong('PROBE_FINDINGS', 'warning', `${code}: ${message}`, remedy, subject),
+  );
+}

@@ -1,0 +1,195 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { runDoctor, type DoctorCommandOptions } from '../src/cli/commands/doctor.js';
+import { CHECKS } from '../src/doctor/check.js';
+import { checkEnvironment } from '../src/doctor/environment-checks.js';
+import { lookAround, type EnvironmentOptions } from '../src/doctor/environment.js';
+import { openLiveHost } from '../src/host/live-host.js';
+import { capturedIo } from './captured-io.js';
+import { sharedData } from './shared-data.js';
+
+const GRACE = resolve('test/fixtures/hosts/grace-2gpu');
+const ASKED = { bind: false, kubeletDir: '/nonexistent', output: 'json' } as const;
+
+interface Told {
+  readonly success: boolean;
+  readonly categories: readonly {
+    readonly categoryName: string;
+    readonly checks: readonly {
+      readonly code: string;
+      readonly result: string;
+      readonly evidence: string;
+      readonly hint?: string;
+      readonly subject?: string;
+    }[];
+  }[];
+}
+
+async function doctor(options: Partial<DoctorCommandOptions>) {
+  const io = capturedIo();
+  const status = await runDoctor({ ...ASKED, ...options }, io);
+  const told = JSON.parse(io.out()) as Told;
+  const checks = told.categories.flatMap(({ checks: of }) => of);
+  return { status, told, checks, of: (code: string) => checks.filter((check) => check.code === code) };
+}
+
+test('every code has its section in docs/doctor.md', () => {
+  const headings = readFileSync('docs/doctor.md', 'utf8').match(/^## .*$/gm);
+  expect(headings).toEqual(Object.keys(CHECKS).map((code) => `## ${code}`));
+});
+
+describe('on a recording', () => {
+  test('a good host passes; what a recording cannot tell is unknown, not passed', async () => {
+    const { status, told, checks, of } = await doctor({ host: GRACE });
+    expect(checks.filter(({ result }) => result === 'error' || result === 'warning')).toEqual([]);
+    expect([status, told.success]).toEqual([0, true]);
+    expect(of('SMMU_ACCEL').map(({ result }) => result)).toEqual(['ok', 'ok']);
+    for (const code of ['LIMIT_MEMLOCK', 'QEMU_SMMUV3', 'KUBELET_SOCKET', 'NODE_ACCESS'])
+      expect(of(code)[0]).toMatchObject({ result: 'unknown', evidence: 'a recording does not tell' });
+  });
+
+  const OLD = sharedData('hosts', 'linux-6.12-no-iommufd');
+  const onOld = existsSync(OLD) ? test : test.skip;
+  onOld(
+    'linux-6.12-no-iommufd (needs the shared recordings): errors with remedies, exit status 1',
+    async () => {
+      const { status, told, of } = await doctor({ host: OLD });
+      expect([status, told.success]).toEqual([1, false]);
+      expect(of('KERNEL_VERSION')[0]).toMatchObject({
+        result: 'error',
+        evidence: 'Linux 6.12.117+deb12-arm64',
+      });
+      expect(of('NODE_IOMMU')[0]).toMatchObject({
+        result: 'error',
+        hint: expect.stringContaining('iommufd'),
+      });
+      expect(of('NODE_CDEV')).toHaveLength(6);
+      expect(of('SMMU_ACCEL')[0]).toMatchObject({ result: 'unknown' });
+      expect(of('KERNEL_ATS')[0]).toMatchObject({ result: 'warning' });
+    },
+  );
+
+  const PXB = sharedData('hosts', 'linux-7.1-acpi-pxb');
+  const onPxb = existsSync(PXB) ? test : test.skip;
+  onPxb(
+    'linux-7.1-acpi-pxb (needs the shared recordings): no stage 2, and firmware without ATS',
+    async () => {
+      const { of } = await doctor({ host: PXB });
+      expect(of('SMMU_ACCEL')[0]).toMatchObject({
+        result: 'error',
+        evidence: expect.stringContaining('no stage 2'),
+      });
+      expect(of('FIRMWARE_ATS')[0]).toMatchObject({
+        result: 'warning',
+        evidence: expect.stringContaining('0000:06:00.0'),
+      });
+      expect(of('DRIVER_VFIO')[0]).toMatchObject({ result: 'ok', evidence: '7 devices on vfio-pci' });
+    },
+  );
+
+  test('as a table: marks, code, evidence, remedy', async () => {
+    const io = capturedIo();
+    await runDoctor({ ...ASKED, host: GRACE, output: 'table' }, io);
+    expect(io.out()).toMatch(/^√ can carry an accelerated vSMMU: smmu3\.\S+ \[SMMU_ACCEL\]$/m);
+    expect(io.out()).toMatch(/^\? memory may be locked without limit \[LIMIT_MEMLOCK\]$/m);
+    expect(io.out()).toMatch(/^\d+ ok, 0 warnings, 0 errors, \d+ could not be checked$/m);
+  });
+});
+
+describe('around a live host', () => {
+  let dir: string;
+  let kubelet: Server;
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'vsmmu-doc-'));
+    mkdirSync(join(dir, 'kubelet/device-plugins'), { recursive: true });
+    kubelet = createServer((socket) => socket.end());
+    await new Promise<void>((done) => kubelet.listen(join(dir, 'kubelet/device-plugins/kubelet.sock'), done));
+  });
+  afterAll(async () => {
+    await new Promise((done) => kubelet.close(done));
+    rmSync(dir, { recursive: true, force: true });
+  });
+
+  /** A program in QEMU's place that prints properties as QEMU does. */
+  function qemu(name: string, smmu: readonly string[], vfio: readonly string[]): string {
+    const folder = join(dir, name);
+    mkdirSync(folder, { recursive: true });
+    const echo = (properties: readonly string[]) =>
+      properties.map((property) => `echo "  ${property}=<str>   - what it is"`).join('\n') || ':';
+    const program = join(folder, 'qemu-system-aarch64');
+    writeFileSync(
+      program,
+      `#!/bin/sh\ncase "$4" in\narm-smmuv3,help) ${echo(smmu)};;\n*) ${echo(vfio)};;\nesac\n`,
+    );
+    chmodSync(program, 0o755);
+    return folder;
+  }
+
+  const outcomes = async (options: Partial<EnvironmentOptions>, nodes: readonly string[] = []) => {
+    const source = openLiveHost({ bind: false });
+    const environment = await lookAround(source, nodes, {
+      live: true,
+      kubeletDir: join(dir, 'kubelet'),
+      path: '',
+      ...options,
+    });
+    return new Map(checkEnvironment(environment).map((outcome) => [outcome.code, outcome]));
+  };
+
+  const ALL = ['accel', 'ats', 'ril', 'ssidsize', 'oas', 'cmdqv'];
+  test.each([
+    ['full', ALL, ['ats', 'host'], 'ok', 'ok'],
+    ['without-cmdqv', ALL.slice(0, -1), ['host', 'x-ats'], 'warning', 'warning'],
+    ['old', ['stage', 'bus_num'], ['host'], 'error', 'warning'],
+  ])('a QEMU that is %s', async (name, smmu, vfio, first, second) => {
+    const checks = await outcomes({ path: qemu(name, smmu, vfio) });
+    expect(checks.get('QEMU_SMMUV3')?.result).toBe(first);
+    expect(checks.get('QEMU_VFIO_ATS')?.result).toBe(second);
+  });
+
+  test('a QEMU that fails is unknown, with what it said', async () => {
+    const folder = qemu('failing', [], []);
+    writeFileSync(join(folder, 'qemu-system-aarch64'), '#!/bin/sh\necho "no such machine" >&2\nexit 1\n');
+    const check = (await outcomes({ path: folder })).get('QEMU_SMMUV3');
+    expect(check).toMatchObject({ result: 'unknown', evidence: expect.stringContaining('no such machine') });
+  });
+
+  test('a launcher without QEMU or libvirt is unknown', async () => {
+    const checks = await outcomes({ launcherRoot: dir });
+    expect(checks.get('QEMU_SMMUV3')).toMatchObject({ result: 'unknown' });
+    expect(checks.get('LIBVIRT_SCHEMA')).toMatchObject({
+      result: 'unknown',
+      evidence: expect.stringContaining('ENOENT'),
+    });
+  });
+
+  test.each([
+    ['pciBus accel cmdqv ats ril ssidsize oas', 'ok', ''],
+    ['pciBus accel ats ril ssidSize oas', 'warning', 'ssidSize'],
+    ['pciBus', 'warning', 'no accel'],
+  ])('a schema with %s', async (names, result, word) => {
+    const root = mkdtempSync(join(dir, 'image-'));
+    mkdirSync(join(root, 'usr/share/libvirt/schemas'), { recursive: true });
+    const attributes = names.split(' ').map((name) => `<attribute name="${name}"/>`);
+    writeFileSync(join(root, 'usr/share/libvirt/schemas/domaincommon.rng'), attributes.join('\n'));
+    const check = (await outcomes({ launcherRoot: root })).get('LIBVIRT_SCHEMA');
+    expect(check?.result).toBe(result);
+    expect(check?.evidence).toContain(word);
+  });
+
+  test('a kubelet that answers, one that is not there, one that refuses', async () => {
+    expect((await outcomes({})).get('KUBELET_SOCKET')?.result).toBe('ok');
+    expect((await outcomes({ kubeletDir: dir })).get('KUBELET_SOCKET')?.result).toBe('unknown');
+    mkdirSync(join(dir, 'dead/device-plugins'), { recursive: true });
+    writeFileSync(join(dir, 'dead/device-plugins/kubelet.sock'), '');
+    expect((await outcomes({ kubeletDir: join(dir, 'dead') })).get('KUBELET_SOCKET')?.result).toBe('error');
+  });
+
+  test('nodes that may not be opened are named', async () => {
+    const check = (await outcomes({}, [join(dir, 'nothing')])).get('NODE_ACCESS');
+    expect(check).toMatchObject({ result: 'error', evidence: expect.stringContaining(join(dir, 'nothing')) });
+  });
+});
