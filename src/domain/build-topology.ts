@@ -145,7 +145,10 @@ function groupBySmmu(plan: Plan, devices: readonly PassthroughDevice[]): Group[]
 /** Every device that stands behind a vSMMU in the end, in libvirt's order. */
 function served(plan: Plan, { behind }: Topology, groups: readonly Group[]): readonly PassthroughDevice[] {
   const placed = groups.flatMap(({ members }) => members.map(({ device }) => device));
-  const all = new Set([...placed, ...[...behind.values()].flat()]);
+  const inPlace = [...behind].flatMap(([smmu, devices]) =>
+    attribute(smmu.driver, 'accel') === 'off' ? [] : devices,
+  );
+  const all = new Set([...placed, ...inPlace]);
   return plan.model.passthrough.filter((device) => all.has(device));
 }
 

@@ -1,6 +1,8 @@
 import type { VirtualSmmu } from './domain-model.js';
+import type { XmlElement } from './element.js';
 import type { Plan } from './plan.js';
-import { PCIE_ROOT, type Topology } from './topology.js';
+import { isImplicitPci } from './implicit-pci.js';
+import { emptyPortsBelow, PCIE_ROOT, type Topology } from './topology.js';
 
 /**
  * Checks on which bus each accelerated vSMMU stands; libvirt 12.8 lets all of these pass, and QEMU or the guest
@@ -45,18 +47,33 @@ function checkBus(plan: Plan, topology: Topology, smmu: VirtualSmmu): void {
       `${alias} and ${other.alias} both stand on pciBus='${pciBus}'`,
       'Leave one vSMMU on a bus.',
     );
-  checkUnplaced(plan, topology, smmu);
+  checkUnplaced(plan, topology, smmu, pciBus);
 }
 
-/** libvirt puts a device without a guest address on pcie.0, so it can't be the one that this vSMMU waits for. */
-function checkUnplaced(plan: Plan, topology: Topology, smmu: VirtualSmmu): void {
-  if ((topology.behind.get(smmu) ?? []).length > 0) return;
+/** A device without a guest address may land in any empty port; behind which vSMMU, only libvirt will know. */
+function checkUnplaced(plan: Plan, topology: Topology, smmu: VirtualSmmu, pciBus: number): void {
+  const alone = (topology.behind.get(smmu) ?? []).length === 0;
+  const empty = pciBus === PCIE_ROOT ? [] : emptyPortsBelow(plan.model, pciBus);
+  if (!alone && empty.length === 0) return;
   for (const device of plan.model.passthrough)
     if (device.placement.kind === 'chosen-by-libvirt')
       plan.refuse(
         device.element,
         'HOSTDEV_UNPLACED',
-        `${device.alias} has no guest address and ${smmu.alias} (pciBus='${String(smmu.pciBus)}') no device behind it`,
-        "Give the device an <address type='pci' bus='…'/> below that bus; libvirt would put it on pcie.0.",
+        `${device.alias} has no guest address and may or may not end up behind ${smmu.alias} (pciBus='${pciBus}')`,
+        "Give the device an <address type='pci' bus='…'/> below the bus where it belongs.",
       );
+  const [port] = empty;
+  const stray = plan.model.devices.find((device) => isImplicitPci(device) && !isPassthrough(plan, device));
+  if (port !== undefined && stray !== undefined)
+    plan.warn(
+      port.element,
+      'EMULATED_DEVICE',
+      `port ${port.index} behind ${smmu.alias} is empty: libvirt may put the <${stray.local}> without address there`,
+      'Give emulated devices addresses on other buses, or remove the port.',
+    );
+}
+
+function isPassthrough(plan: Plan, element: XmlElement): boolean {
+  return plan.model.passthrough.some((device) => device.element === element);
 }

@@ -1,6 +1,7 @@
 import { parseCpuset } from './cpuset.js';
 import { readAddress, type DomainModel, type PassthroughDevice, type VirtualSmmu } from './domain-model.js';
 import { attribute, childOf, type XmlElement } from './element.js';
+import { isImplicitPci } from './implicit-pci.js';
 import { usesIommufd } from './iommufd.js';
 import { guestCells } from './numa.js';
 import type { Plan } from './plan.js';
@@ -51,29 +52,6 @@ export function checkEmulated(plan: Plan, accelerated: readonly VirtualSmmu[]): 
 /** Root ports, switches, bridges and expander buses may stand behind an accelerated vSMMU. */
 function isPciPart(device: XmlElement): boolean {
   return device.local === 'controller' && attribute(device, 'type') === 'pci';
-}
-
-/** Devices that libvirt makes PCI devices on pcie.0 of an aarch64 virt machine when they have no address. */
-function isImplicitPci(device: XmlElement): boolean {
-  if (childOf(device, 'address') !== undefined) return false;
-  const model = attribute(childOf(device, 'model'), 'type');
-  switch (device.local) {
-    case 'interface':
-    case 'rng':
-    case 'sound':
-    case 'vsock':
-      return true;
-    case 'disk':
-      return attribute(childOf(device, 'target'), 'bus') === 'virtio';
-    case 'video':
-      return model !== undefined && model !== 'none';
-    case 'memballoon':
-      return attribute(device, 'model') !== 'none';
-    case 'controller':
-      return attribute(device, 'model') !== 'none';
-    default:
-      return false;
-  }
 }
 
 /** QEMU: "vfio-pci endpoint devices without an iommufd backend not allowed when using arm-smmuv3,accel=on". */

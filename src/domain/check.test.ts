@@ -4,7 +4,7 @@ import { HOSTDEV, oneGpu } from '../../test/fixtures/domain/documents.js';
 import { graceHost, hostWith } from '../../test/fixtures/domain/host.js';
 import { smmuFeatures } from '../smmu/compatibility.js';
 import type { HostFeatures } from '../smmu/features.js';
-import type { IdrWords } from '../smmu/registers.js';
+
 import { checkDomain, type CheckOptions } from './check.js';
 import { rewriteDomain } from './rewrite.js';
 
@@ -30,7 +30,7 @@ function hostWithWord(index: number, change: (word: number) => number): HostFeat
   words[index] = change(words[index] ?? 0) >>> 0;
   const host = graceHost();
   const [device] = host.devices.values();
-  const smmu = smmuFeatures('smmu3.0x1', 2, words as IdrWords, undefined);
+  const smmu = smmuFeatures('smmu3.0x1', 2, words, undefined);
   return { ...host, devices: new Map([[device!.bdf, { ...device!, smmu }]]) };
 }
 

@@ -48,7 +48,7 @@ export function checkDomain(text: string, host: HostFeatures, options: CheckOpti
   const topology = readTopology(model);
   checkNodesets(plan, model.passthrough);
   checkBuses(plan, topology, accelerated);
-  const static_ = plan.findings.map((finding) => ({
+  const static_ = [...plan.findings, ...plan.warnings].map((finding) => ({
     code: finding.code,
     place: finding.place ?? source,
     message: finding.message,

@@ -1,4 +1,10 @@
-import type { DomainModel, PassthroughDevice, PciController, VirtualSmmu } from './domain-model.js';
+import {
+  readAddress,
+  type DomainModel,
+  type PassthroughDevice,
+  type PciController,
+  type VirtualSmmu,
+} from './domain-model.js';
 
 /** Index of pcie.0, the bus of the machine itself. */
 export const PCIE_ROOT = 0;
@@ -37,7 +43,7 @@ export interface Topology {
 
 /**
  * Which passed-through devices stand behind which vSMMU. A device without a guest address counts as on pcie.0:
- * libvirt adds a root port there for it, even if one below an expander bus is empty (12.8).
+ * there libvirt adds a root port for it, unless one is empty somewhere (`emptyPortsBelow`).
  */
 export function readTopology(model: DomainModel): Topology {
   const behind = new Map<VirtualSmmu, PassthroughDevice[]>(model.smmus.map((smmu) => [smmu, []]));
@@ -57,4 +63,17 @@ export function readTopology(model: DomainModel): Topology {
     if (smmu !== undefined) behind.get(smmu)?.push(device);
   }
   return { behind, lost };
+}
+
+/**
+ * Ports below a root bus with nothing in them. libvirt fills empty ports in the order of their indexes with devices
+ * that have no address, below an expander bus as well (12.8).
+ */
+export function emptyPortsBelow(model: DomainModel, rootBus: number): readonly PciController[] {
+  const occupied = new Set(model.devices.map((device) => readAddress(device)?.bus));
+  return [...model.controllers.values()].filter(({ index, model: kind }) => {
+    if (kind !== 'pcie-root-port' && kind !== 'pcie-switch-downstream-port') return false;
+    const root = rootBusOf(model.controllers, index);
+    return !occupied.has(index) && 'index' in root && root.index === rootBus;
+  });
 }
