@@ -76,6 +76,7 @@ export class Cluster {
       `--audit-policy-file=${file('audit-policy.json')}`,
       `--audit-log-path=${this.auditLog}`,
       '--audit-log-mode=blocking',
+      '--allow-privileged=true', // as kubeadm and every distribution set it
       '--profiling=false',
     ]);
     await eventually(

@@ -3,7 +3,6 @@
 import { Cluster } from '../kubernetes/cluster.mjs';
 import { eventually } from '../kubernetes/eventually.mjs';
 import { installVmiCrd } from '../kubernetes/kubevirt-crd.mjs';
-import { CHART, chartChecks } from './chart.mjs';
 import { CREATE, createChecks } from './create.mjs';
 import { FAULTS, faultChecks } from './faults.mjs';
 import { Webhook } from './webhook.mjs';
@@ -12,8 +11,8 @@ import { NAMESPACE, vmi, VMIS } from './vmi.mjs';
 export const suite = {
   name: 'webhook',
   needs: 'Go, for kube-apiserver and etcd; openssl; Helm of npm',
-  timeoutMinutes: 16,
-  checks: [CREATE, CHART, FAULTS].flatMap((names) => Object.values(names)),
+  timeoutMinutes: 14,
+  checks: [CREATE, FAULTS].flatMap((names) => Object.values(names)),
   async run(ctx) {
     const cluster = await Cluster.start(ctx);
     let webhook;
@@ -26,7 +25,6 @@ export const suite = {
         return created.metadata.annotations?.['hooks.kubevirt.io/hookSidecars'] !== undefined;
       });
       await createChecks(ctx, cluster, webhook);
-      await chartChecks(ctx, cluster);
       await faultChecks(ctx, cluster, webhook);
     } finally {
       await webhook?.close();
