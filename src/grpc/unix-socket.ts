@@ -117,7 +117,10 @@ function listen(server: Server, bound: string, path: string): Promise<void> {
 }
 
 function unusable(path: string, cause: unknown): VsmmuError {
-  const errno = errnoOf(cause);
+  // libuv turns a missing directory into EACCES (uv_pipe_bind2), which would send a person after permissions.
+  const missing = !existsSync(dirname(path));
+  const errno = missing ? 'ENOENT' : errnoOf(cause);
+  const reason = missing ? `there is no directory ${dirname(path)}` : messageOf(cause);
   const remedies: Record<string, string> = {
     ENOENT: `Create the directory ${dirname(path)}.`,
     EACCES: `Give this user write permission to ${dirname(path)}.`,
@@ -126,7 +129,7 @@ function unusable(path: string, cause: unknown): VsmmuError {
     EMFILE: 'Raise the limit of open files (ulimit -n).',
     ENOSPC: `Free space on the file system of ${dirname(path)}.`,
   };
-  return new VsmmuError('SOCKET_UNUSABLE', `The unix socket could not be made: ${messageOf(cause)}`, {
+  return new VsmmuError('SOCKET_UNUSABLE', `The unix socket could not be made: ${reason}`, {
     place: path,
     remedy: remedies[errno ?? ''] ?? 'See the cause; the path must be in a writable directory.',
     cause,
