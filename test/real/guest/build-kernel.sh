@@ -16,6 +16,9 @@ trap 'rm -rf "$work"' EXIT INT TERM
 source=$(dpkg-deb -c "$deb" | sed -n 's|.*\(\./usr/src/linux-source-.*\.tar\.xz\)$|\1|p')
 dpkg-deb --fsys-tarfile "$deb" | tar -xO "$source" | tar -xJ -C "$work" --strip-components=1
 
+# Who built it, where and when stands in /proc/version, and so in recordings.
+export KBUILD_BUILD_USER=vsmmu KBUILD_BUILD_HOST=guest KBUILD_BUILD_TIMESTAMP=@0
+
 kernel_make() { make -s -C "$work" ARCH=arm64 CROSS_COMPILE=aarch64-linux-gnu- "$@"; }
 kernel_make KCONFIG_ALLCONFIG="$config" allnoconfig
 # An option whose dependencies are missing is left out without a word.

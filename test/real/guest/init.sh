@@ -53,6 +53,8 @@ for bdf in $(setting hold); do
   node=/dev/vfio/devices/$(ls "/sys/bus/pci/devices/$bdf/vfio-dev")
   [ -e "$node" ] || continue
   sleep 1000 <"$node" &
+  vsmmu held-cached.json probe --all -o json
+  rm -r /run/vsmmu # the answers that the probes before have kept
   vsmmu held.json probe --all -o json
   dmesg >/tmp/out/dmesg-held.txt
 done
