@@ -23,7 +23,7 @@ const module = await import(
   `data:text/javascript;base64,${Buffer.from(outputFiles[0].contents).toString('base64')}`
 );
 
-const files = { 'charts/vsmmu/crds/nodeprofiles.vsmmu.io.yaml': module.nodeProfileCrd() };
+const files = { 'charts/vsmmu/files/crds/nodeprofiles.vsmmu.io.yaml': module.nodeProfileCrd() };
 for (const [name, object] of Object.entries(files)) {
   const file = join(root, name);
   // YAML 1.1, as Kubernetes reads it: there a bare on, off, yes or no is a boolean.

@@ -125,7 +125,7 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
       expect(new Set(names).size).toBe(names.length);
     });
 
-    test('runs every container without privilege, capabilities, a writable root or a token', () => {
+    test('runs every container but the reader without privilege, capabilities, a writable root or a token', () => {
       for (const { of, pod } of podsOf(objects)) {
         expect({ of, pod }).toMatchObject({
           pod: {
@@ -134,7 +134,11 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
           },
         });
         expect(pod.hostNetwork ?? pod.hostPID ?? false).toBe(false);
-        for (const { securityContext } of containersOf(pod)) {
+        for (const { args, securityContext } of containersOf(pod)) {
+          if (args[0] === 'reader') {
+            expect(securityContext).toEqual({ privileged: true, readOnlyRootFilesystem: true });
+            continue;
+          }
           expect(securityContext).toMatchObject({
             allowPrivilegeEscalation: false,
             readOnlyRootFilesystem: true,
@@ -174,10 +178,15 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
     expect((pod.volumes ?? []).flatMap((volume) => Object.keys(volume)).sort()).toEqual(['name', 'secret']);
   });
 
-  test('mounts only the device plugin folder for writing', () => {
-    const [agent] = podSpecOf(
-      objectOf(renderObjects({ set: ['agent.iommufd=auto'] }), 'DaemonSet'),
-    ).containers;
+  test('runs no privileged container where the reader is switched off', () => {
+    const pod = podSpecOf(objectOf(renderObjects({ set: ['agent.reader.enabled=false'] }), 'DaemonSet'));
+    expect(containersOf(pod).map(({ name }) => name)).toEqual(['agent']);
+    expect(pod.volumes?.flatMap(({ hostPath }) => hostPath?.path ?? [])).not.toContain('/sys');
+  });
+
+  test('lets the agent write to the device plugin folder only', () => {
+    const { containers } = podSpecOf(objectOf(renderObjects({ set: ['agent.iommufd=auto'] }), 'DaemonSet'));
+    const agent = containers.find(({ name }) => name === 'agent');
     const writable = (agent?.volumeMounts ?? []).filter(({ readOnly }) => readOnly !== true);
     expect(writable.map(({ mountPath }) => mountPath)).toEqual(['/var/lib/kubelet/device-plugins']);
   });
@@ -432,7 +441,7 @@ function unknownArguments(args: readonly string[]): string[] {
       const [, flag, value] = /^(--[a-z-]+)(?:=(.*))?$/s.exec(text) ?? [];
       const option = command.options.find(({ long }) => long === flag);
       if (option === undefined) return true;
-      if ((value === undefined) !== option.isBoolean()) return true;
+      if ((value === undefined) !== (option.isBoolean() || option.negate)) return true;
       return option.argChoices !== undefined && !option.argChoices.includes(value ?? '');
     }),
   ];

@@ -9,12 +9,12 @@ const CASES = {
   },
   'hook-only': {
     about: 'The webhook that attaches the hook, without the agent; cert-manager issues its certificate.',
-    set: ['agent.enabled=false', 'webhook.certificates.mode=cert-manager'],
+    set: ['crds.install=false', 'agent.enabled=false', 'webhook.certificates.mode=cert-manager'],
     apiVersions: ['cert-manager.io/v1'],
   },
   'device-plugin-only': {
     about: 'The agent alone: no webhook, nothing that any VM must pass.',
-    set: ['webhook.enabled=false'],
+    set: ['crds.install=false', 'webhook.enabled=false'],
   },
 };
 

@@ -1,12 +1,13 @@
 import { z } from 'zod';
 
 /**
- * The fields of a NodeProfile (vsmmu.io/v1alpha1). The CustomResourceDefinition in charts/vsmmu/crds is generated
+ * The fields of a NodeProfile (vsmmu.io/v1alpha1). The CustomResourceDefinition in charts/vsmmu/files/crds is generated
  * from this schema, so what the API server stores and what is read here can't differ.
  */
 
 export const DEVICES_MAX = 1024;
-export const SMMUS_MAX = 256;
+/** With more, the API server reckons the rule "every device names one of the SMMUs" too dear and refuses the CRD. */
+export const SMMUS_MAX = 128;
 const TEXT_MAX = 400;
 
 const onOff = z.enum(['on', 'off']);

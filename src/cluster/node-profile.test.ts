@@ -121,7 +121,7 @@ describe('read again', () => {
 });
 
 test("the chart's CRD is what the schema gives", () => {
-  const stored = readFileSync('charts/vsmmu/crds/nodeprofiles.vsmmu.io.yaml', 'utf8');
+  const stored = readFileSync('charts/vsmmu/files/crds/nodeprofiles.vsmmu.io.yaml', 'utf8');
   // YAML 1.1 as Kubernetes reads it: an unquoted "on" would be a boolean there.
   expect(parse(stored, { version: '1.1' })).toEqual(nodeProfileCrd());
 });
