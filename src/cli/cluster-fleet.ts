@@ -5,7 +5,7 @@ import { NODE_PROFILES, parseNodeProfile } from '../cluster/node-profile.js';
 import type { KubeObject, ResourceType } from '../cluster/resource.js';
 import { VsmmuError } from '../errors.js';
 import { BASELINES, parseBaseline } from '../fleet/baseline-object.js';
-import { NAMESPACES, NODES } from '../fleet/core-resources.js';
+import { NAMESPACES, NODES } from '../cluster/core-resources.js';
 import { parsePolicy, POLICIES } from '../fleet/policy.js';
 import type { FleetNode, FleetView } from '../fleet/view.js';
 

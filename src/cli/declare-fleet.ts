@@ -1,5 +1,6 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
+import type { ControllerCommandOptions } from './commands/controller.js';
 import type { ExplainVmiOptions } from './commands/explain.js';
 import type { MapOptions } from './commands/map.js';
 import type { NodesOptions } from './commands/nodes.js';
@@ -12,6 +13,7 @@ export const declareFleetCommands: Declare = (program, io, finish) => {
   declareExplain(program, io, finish);
   declareNodes(program, io, finish);
   declareStatus(program, io, finish);
+  declareController(program, io, finish);
 };
 
 const declareMap: Declare = (program, io, finish) => {
@@ -91,6 +93,32 @@ const declareStatus: Declare = (program, io, finish) => {
       finish(await runStatus(options, io));
     });
 };
+
+const declareController: Declare = (program, io, finish) => {
+  program
+    .command('controller')
+    .description('Keep node labels, baselines and profiles of a cluster; of several replicas one works.')
+    .option('--namespace <name>', 'where the lease is', undefined)
+    .option('--lease-name <name>', 'of the lease that elects the leader', 'vsmmu-controller')
+    .option('--lease-seconds <n>', 'how long a silent leader stays one', leaseSeconds, 15)
+    .option('--kubeconfig <file>', "instead of the pod's service account")
+    .option('--context <name>', 'of the kubeconfig')
+    .addOption(
+      new Option('--log-level <level>', 'what is logged')
+        .choices(['error', 'warn', 'info', 'debug'])
+        .default('info'),
+    )
+    .addOption(new Option('--log-format <format>', 'of log lines').choices(['json', 'text']).default('json'))
+    .action(async (options: ControllerCommandOptions) => {
+      const { runController } = await import('./commands/controller.js');
+      finish(await runController(options, io));
+    });
+};
+
+function leaseSeconds(text: string): number {
+  if (!/^[1-9]\d{0,2}$/.test(text)) throw new InvalidArgumentError('Write whole seconds, 1 to 999.');
+  return Number(text);
+}
 
 function collect(value: string, previous: readonly string[]): readonly string[] {
   return [...previous, value];

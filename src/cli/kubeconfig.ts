@@ -1,3 +1,4 @@
+import type { KubeConfig } from '@kubernetes/client-node';
 import type { RequestOptions } from 'node:https';
 import { delimiter } from 'node:path';
 
@@ -23,18 +24,11 @@ async function accessOf({ kubeconfig, context }: ClusterOptions, io: CliIo): Pro
   const named = kubeconfig ?? io.env['KUBECONFIG'];
   if (named === undefined && io.env['KUBERNETES_SERVICE_HOST'] !== undefined)
     return inClusterAccess({ env: io.env });
+  const files = kubeconfig === undefined ? (named?.split(delimiter) ?? []) : [kubeconfig];
   // Exec plugins and OIDC are the reason for the general client; daemons never load it.
-  const { KubeConfig } = await import('@kubernetes/client-node');
-  const config = new KubeConfig();
+  const client = await import('@kubernetes/client-node');
   try {
-    const [first, ...others] = (kubeconfig === undefined ? named?.split(delimiter) : [kubeconfig]) ?? [];
-    if (first === undefined) config.loadFromDefault();
-    else config.loadFromFile(first);
-    for (const file of others) {
-      const more = new KubeConfig();
-      more.loadFromFile(file);
-      config.mergeConfig(more);
-    }
+    const config = loadConfig(client.KubeConfig, files);
     if (context !== undefined) config.setCurrentContext(context);
     const cluster = config.getCurrentCluster();
     if (cluster === null) throw new TypeError(`there is no context ${context ?? config.getCurrentContext()}`);
@@ -56,6 +50,19 @@ async function accessOf({ kubeconfig, context }: ClusterOptions, io: CliIo): Pro
       cause,
     });
   }
+}
+
+/** Several files are merged, as kubectl does with KUBECONFIG. */
+function loadConfig(type: typeof KubeConfig, [first, ...others]: readonly string[]): KubeConfig {
+  const config = new type();
+  if (first === undefined) config.loadFromDefault();
+  else config.loadFromFile(first);
+  for (const file of others) {
+    const more = new type();
+    more.loadFromFile(file);
+    config.mergeConfig(more);
+  }
+  return config;
 }
 
 /** node:https takes headers in several forms; the client sets single texts only. */

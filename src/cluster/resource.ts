@@ -38,7 +38,10 @@ export interface KubeObject {
 export interface Manifest {
   readonly apiVersion: string;
   readonly kind: string;
-  readonly metadata: Readonly<Record<string, unknown>> & ObjectRef;
+  readonly metadata: ObjectMeta & {
+    readonly ownerReferences?: readonly unknown[];
+    readonly finalizers?: readonly string[];
+  };
   readonly [field: string]: unknown;
 }
 

@@ -1,5 +1,5 @@
 import { ExitStatus, VsmmuError } from '../../errors.js';
-import { VMIS } from '../../fleet/core-resources.js';
+import { VMIS } from '../../cluster/core-resources.js';
 import { explainVmi, type VmiExplanation } from '../../fleet/explain-vmi.js';
 import type { SmmuOutcome } from '../../fleet/node-fit.js';
 import { POLICY_PROPERTIES } from '../../fleet/policy.js';

@@ -1,4 +1,4 @@
-import type { ResourceType } from '../cluster/resource.js';
+import type { ResourceType } from './resource.js';
 
 /** Kinds of others that the fleet reads or writes. */
 export const NODES: ResourceType = {
