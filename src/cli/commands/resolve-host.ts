@@ -5,6 +5,7 @@ import { featuresOf } from '../../host/features.js';
 import type { HostReport, SmmuReport } from '../../host/report.js';
 import { renderAnnotation } from '../../kubevirt/resolved-annotation.js';
 import type { HostFeatures } from '../../smmu/features.js';
+import type { Answer } from '../../smmu/answer.js';
 import { ALL_AUTO, VSMMU_PROPERTIES, type VsmmuProperty } from '../../smmu/properties.js';
 import { registerEvidence } from '../../smmu/register-evidence.js';
 import { type Resolution, resolveVsmmu } from '../../smmu/resolve.js';
@@ -108,12 +109,22 @@ function propertyRows(smmu: string, report: SmmuReport, { vsmmu }: Resolved): Ro
   }));
 }
 
-function propertyEvidence(property: VsmmuProperty, { registers, accel, cmdqv }: SmmuReport): string {
+function propertyEvidence(property: VsmmuProperty, report: SmmuReport): string {
+  const { registers, cmdqv } = report;
   const fromRegister = registers.known ? registerEvidence(property, registers.value.words) : undefined;
   if (fromRegister !== undefined) return fromRegister;
-  const answer = property === 'cmdqv' ? cmdqv : accel;
-  if (!answer.known) return answer.because;
-  return answer.evidence.map(({ reading }) => reading).join('; ');
+  if (property === 'cmdqv') return readings(cmdqv);
+  const doubt = accelDoubt(report);
+  return doubt === undefined ? readings(report.accel) : `the registers pass QEMU's checks, but: ${doubt}`;
+}
+
+function readings(answer: Answer<boolean>): string {
+  return answer.known ? answer.evidence.map(({ reading }) => reading).join('; ') : answer.because;
+}
+
+/** QEMU's checks look at registers alone; the kernel may refuse nesting all the same, which the probe knows. */
+function accelDoubt({ accel }: SmmuReport): string | undefined {
+  return accel.known && accel.value ? undefined : readings(accel);
 }
 
 function deviceRows(smmu: string, { devices }: Resolved): Row[] {
