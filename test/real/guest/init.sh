@@ -3,7 +3,7 @@
 # machine, hands out what it found as a tar archive on the virtio port, and powers off.
 #   vsmmu.vfs=BDF:N,...     SR-IOV functions to create first
 #   vsmmu.bind=BDF,...      devices to bind to vfio-pci
-#   vsmmu.hold=BDF          afterwards keep this device's VFIO node open, and probe again
+#   vsmmu.hold=BDF          with IOMMUFD: keep this device's VFIO node open, and probe again
 export PATH=/bin HOME=/tmp
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
@@ -49,15 +49,20 @@ uname -a >/tmp/out/uname.txt
 vsmmu probe.json probe --all -o json
 vsmmu record.txt record /tmp/out/recording
 dmesg >/tmp/out/dmesg.txt
-for bdf in $(setting hold); do
-  node=/dev/vfio/devices/$(ls "/sys/bus/pci/devices/$bdf/vfio-dev")
-  [ -e "$node" ] || continue
-  sleep 1000 <"$node" &
+# What only a kernel with IOMMUFD can show.
+if [ -e /dev/iommu ]; then
+  held=$(setting hold)
+  sleep 1000 <"/dev/vfio/devices/$(ls "/sys/bus/pci/devices/$held/vfio-dev")" &
   vsmmu held-cached.json probe --all -o json
   rm -r /run/vsmmu # the answers that the probes before have kept
   vsmmu held.json probe --all -o json
   dmesg >/tmp/out/dmesg-held.txt
-done
+  rm -r /run/vsmmu
+  mkdir -p /etc
+  echo 'nobody:x:65534:65534:nobody:/tmp:/bin/sh' >/etc/passwd
+  echo 'init: vsmmu probe as nobody'
+  su nobody -c 'node /vsmmu/dist/vsmmu.js probe --all -o json' >/tmp/out/unprivileged.json 2>/tmp/out/unprivileged.json.err
+fi
 
 tar -C /tmp/out -cf "$(wait_for '/dev/vport?p1')" .
 echo "init: done"

@@ -87,7 +87,7 @@ export async function initramfs(ctx, kernel) {
     'sh',
     [
       '-c',
-      'chmod 755 init && find . | cpio --quiet -o -H newc > "$2.own" && cat "$1" "$2.own" > "$2" && rm "$2.own"',
+      'chmod 755 init && chmod -R a+rX . && find . | cpio --quiet -o -H newc > "$2.own" && cat "$1" "$2.own" > "$2" && rm "$2.own"',
       'sh',
       base,
       archive,

@@ -43,12 +43,14 @@ const title = {
   held: ({ name }) => `${name}: a device in use is left alone, and its SMMU's registers come from another`,
   cached: ({ name }) =>
     `${name}: of a device in use, what it said before in this boot is still known, and marked as cached`,
+  unprivileged: ({ name }) =>
+    `${name}: without privileges the same devices are told, and what can't be read is unknown`,
   replay: ({ name }) => `${name}: replaying the guest's recording here reports the same as its live probe`,
 };
 const titlesOf = (guest) =>
   [
     title.devices,
-    ...(guest.iommufd ? [title.hwInfo, title.held, title.cached] : [title.silent]),
+    ...(guest.iommufd ? [title.hwInfo, title.held, title.cached, title.unprivileged] : [title.silent]),
     title.replay,
   ].map((each) => each(guest));
 
@@ -74,7 +76,7 @@ async function runGuest(ctx, guest) {
     return;
   }
   ctx.log(`booting Linux ${kernel.release}`);
-  const folder = await boot(ctx, { qemu, kernel, initrd, machine: guest.machine, timeoutSeconds: 150 });
+  const folder = await boot(ctx, { qemu, kernel, initrd, machine: guest.machine, timeoutSeconds: 240 });
   const probe = await reportIn(folder, 'probe.json');
   await ctx.check(title.devices(guest), () => {
     assert.deepEqual(endpointsOf(probe()), guest.machine.truth);
@@ -92,6 +94,8 @@ async function runGuest(ctx, guest) {
     );
     const cached = await reportIn(folder, 'held-cached.json');
     await ctx.check(title.cached(guest), () => checkCached(cached(), probe(), bdf));
+    const unprivileged = await reportIn(folder, 'unprivileged.json');
+    await ctx.check(title.unprivileged(guest), () => checkUnprivileged(unprivileged(), probe()));
   } else {
     await ctx.check(title.silent(guest), () => checkSilent(probe(), guest.machine));
   }
@@ -170,6 +174,25 @@ function checkCached(report, before, bdf) {
   );
   assert.equal(now.value, then.value);
   assert.match(JSON.stringify(now.evidence), /cached/);
+}
+
+function checkUnprivileged(report, privileged) {
+  const identity = ({ devices }) =>
+    devices.map(({ bdf, vendor, device, driver, smmu, groupMates }) => [
+      bdf,
+      vendor,
+      device,
+      driver,
+      smmu.value,
+      groupMates,
+    ]);
+  assert.deepEqual(identity(report), identity(privileged));
+  for (const smmu of report.smmus) assertUnknown(smmu.registers, /EACCES|permission|privilege|root/i);
+  for (const device of report.devices.filter(({ driver }) => driver === 'vfio-pci')) {
+    // Without CAP_SYS_ADMIN sysfs gives the first 64 bytes of config space: no capability can be ruled out.
+    assertUnknown(device.atsCapability, /64/);
+    assertUnknown(device.kernelAts, /EACCES|permission|privilege|root/i);
+  }
 }
 
 async function checkReplay(ctx, folder, probe) {
