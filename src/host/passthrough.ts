@@ -51,7 +51,7 @@ export function passthroughOf(
 
 function notVfioReason(device: SysfsDevice): string {
   if (isBridge(device)) return 'a bridge is not passed through';
-  if (!device.driverKnown) return 'its driver was not recorded';
+  if (!device.driverKnown) return 'its driver could not be read';
   if (device.driver === undefined) return 'no driver; bind it to vfio-pci or its variant driver';
   return `on driver ${device.driver}; bind it to vfio-pci or its variant driver`;
 }

@@ -1,6 +1,6 @@
 import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
 import { known, unknown, type Answer } from '../smmu/answer.js';
-import { remedyFor, type HostSource, type Read } from './host-source.js';
+import { failed, remedyFor, succeeded, type HostSource, type Read } from './host-source.js';
 import type { Finding } from './report.js';
 
 export const PCI_DEVICES = '/sys/bus/pci/devices';
@@ -48,7 +48,7 @@ export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
     return undefined;
   };
 
-  const driver = source.readLink(`${at}/driver`);
+  const driver = driverOf(source, at, damaged);
   const group = iommuGroup(source, at);
   const vfioName = vfioNameOf(source, at);
   return {
@@ -59,8 +59,8 @@ export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
     ids: ['vendor', 'device', 'subsystem_vendor', 'subsystem_device']
       .map((name) => idText(source, at, name))
       .join(':'),
-    driver: driver.ok ? lastName(driver.value) : undefined,
-    driverKnown: driver.ok || driver.errno === 'ENOENT',
+    driver: driver.ok ? driver.value : undefined,
+    driverKnown: driver.ok,
     smmu: smmuName(source, at, bdf),
     iommuGroup: group,
     groupMates: group.known ? groupMates(source, group.value, bdf) : [],
@@ -70,6 +70,20 @@ export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
     physicalFunction: physicalFunction(source, at),
     findings,
   };
+}
+
+/** undefined: no driver has it. A link to anywhere but a driver's folder is damage. */
+function driverOf(
+  source: HostSource,
+  at: string,
+  damaged: (path: string, what: string) => void,
+): Read<string | undefined> {
+  const link = source.readLink(`${at}/driver`);
+  if (!link.ok) return link.errno === 'ENOENT' ? succeeded(undefined) : link;
+  const name = /\/drivers\/([^/]+)$/.exec(link.value)?.[1];
+  if (name !== undefined) return succeeded(name);
+  damaged(`${at}/driver`, `leads to ${JSON.stringify(link.value.slice(0, 80))}, which is no driver`);
+  return failed('EINVAL', 'its driver link leads to no driver');
 }
 
 function idText(source: HostSource, at: string, name: string): string {
@@ -117,10 +131,13 @@ function iommuGroup(source: HostSource, at: string): Answer<number> {
       link.errno === 'ENOENT' ? 'it has no IOMMU group' : link.because,
       remedyFor(link, 'Bind a driver to it: older kernels group a device only then.'),
     );
-  const name = lastName(link.value);
-  return /^\d+$/.test(name)
+  const name = /\/iommu_groups\/(\d{1,9})$/.exec(link.value)?.[1];
+  return name !== undefined
     ? known(Number(name), { reading: name, source: `${at}/iommu_group` })
-    : unknown(`its iommu_group link leads to ${JSON.stringify(name)}, which is no number`, 'Record again.');
+    : unknown(
+        `its iommu_group link leads to ${JSON.stringify(link.value.slice(0, 80))}, which is no group`,
+        'Look at the link on the host, or record it again.',
+      );
 }
 
 function groupMates(source: HostSource, group: number, self: Bdf): Bdf[] {
