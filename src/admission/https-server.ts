@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { TLSSocket } from 'node:tls';
 
 import { errnoOf, messageOf, VsmmuError } from '../errors.js';
 import type { KeyPair } from './certificates/issue.js';
@@ -21,12 +22,21 @@ export interface HttpsOptions {
   readonly certificate: KeyPair;
   readonly minVersion?: TlsVersion;
   readonly limits?: Partial<HttpLimits>;
+  /** Only these clients may ask for reviews; undefined: anyone who can connect. Probes need no certificate. */
+  readonly clients?: AllowedClients;
   /** By path: "/mutate". */
   readonly handlers: Readonly<Record<string, ReviewHandler>>;
   /** Answers /readyz: undefined where ready, else what is missing. */
   readonly unready?: () => string | undefined;
   /** Hears of failures that are this program's own. */
   readonly onFailure?: (message: string, error: unknown) => void;
+}
+
+export interface AllowedClients {
+  /** PEM of the authorities that sign their certificates. */
+  readonly ca: string;
+  /** Common names; empty: every client with a certificate of the authorities. */
+  readonly names: readonly string[];
 }
 
 export interface AdmissionServer {
@@ -45,7 +55,11 @@ export interface AdmissionServer {
  */
 export async function serveAdmission(options: HttpsOptions): Promise<AdmissionServer> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const tls = { minVersion: options.minVersion ?? 'TLSv1.3' } as const;
+  const { clients } = options;
+  const tls = {
+    minVersion: options.minVersion ?? 'TLSv1.3',
+    ...(clients === undefined ? {} : { ca: clients.ca, requestCert: true, rejectUnauthorized: false }),
+  } as const;
   const front = new Front(options, limits);
   const server = createServer(
     {
@@ -121,6 +135,8 @@ class Front {
     const { handlers } = this.#options;
     const handler = Object.hasOwn(handlers, path) ? handlers[path] : undefined;
     if (handler === undefined) return plain(404, 'no such path');
+    if (!isAllowed(request, this.#options.clients))
+      return { ...failed(401, 'a client certificate of the API server is required'), close: true };
     if (this.#active >= this.#limits.concurrent)
       return { ...failed(429, 'too many requests at once'), headers: { 'Retry-After': '1' } };
     const budget = budgetMs(new URLSearchParams(query).get('timeout'), this.#limits.requestMs);
@@ -162,6 +178,13 @@ class Front {
       });
     });
   }
+}
+
+function isAllowed({ socket }: IncomingMessage, clients: AllowedClients | undefined): boolean {
+  if (clients === undefined) return true;
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return false;
+  const name = socket.getPeerCertificate().subject.CN;
+  return clients.names.length === 0 || clients.names.some((allowed) => allowed === name);
 }
 
 const REFUSALS: Readonly<Record<BodyRefusal, readonly [number, string]>> = {

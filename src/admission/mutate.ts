@@ -1,24 +1,37 @@
 import { VsmmuError } from '../errors.js';
+import { RESOLVED_ANNOTATION } from '../kubevirt/annotations.js';
 import type { HookContainer } from '../kubevirt/hook-sidecars.js';
-import { patchCreatedVmi, type ResourceSelection } from '../kubevirt/vmi-create.js';
-import { parseVmi } from '../kubevirt/vmi.js';
+import { asksForVsmmu, patchCreatedVmi, type ResourceSelection } from '../kubevirt/vmi-create.js';
+import { handOver, type NodeLookup } from '../kubevirt/vmi-handover.js';
+import { parseVmi, type Vmi } from '../kubevirt/vmi.js';
 import type { ReviewHandler } from './https-server.js';
 import type { AdmissionRequest, Verdict } from './review.js';
 
 export interface MutateOptions {
   readonly resources: ResourceSelection;
   readonly hook: HookContainer;
+  /** Values of nodes, for the hand-over; undefined: this webhook knows of no cluster and only adds the hook. */
+  readonly lookup?: NodeLookup;
 }
 
 /** /mutate: what VMIs get. Anything that is no VMI of KubeVirt passes untouched. */
-export function mutateHandler({ resources, hook }: MutateOptions): ReviewHandler {
+export function mutateHandler({ resources, hook, lookup }: MutateOptions): ReviewHandler {
   return (request) => {
-    if (!isVmi(request) || request.operation !== 'CREATE') return { allowed: true };
-    return judged(() => ({
-      allowed: true,
-      patch: patchCreatedVmi(parseVmi(request.object), resources, hook),
-    }));
+    if (!isVmi(request)) return { allowed: true };
+    return judged(() => {
+      if (request.operation === 'CREATE')
+        return { allowed: true, patch: patchCreatedVmi(parseVmi(request.object), resources, hook) };
+      if (request.operation !== 'UPDATE' || lookup === undefined) return { allowed: true };
+      const vmi = parseVmi(request.object);
+      if (!isServed(vmi, resources)) return { allowed: true };
+      return { allowed: true, ...handOver(vmi, parseVmi(request.oldObject), lookup) };
+    });
   };
+}
+
+/** A VMI that asked once keeps being served, whatever was done to its requests since. */
+export function isServed(vmi: Vmi, resources: ResourceSelection): boolean {
+  return asksForVsmmu(vmi, resources) || vmi.annotations?.[RESOLVED_ANNOTATION] !== undefined;
 }
 
 export function isVmi({ resource, subResource }: AdmissionRequest): boolean {

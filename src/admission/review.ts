@@ -136,6 +136,7 @@ function renderStatus({ code, message, causes = [] }: Extract<Verdict, { allowed
 /** Reasons of metav1.Status for the HTTP statuses the server answers with by itself. */
 const REASONS: Readonly<Record<number, string>> = {
   400: 'BadRequest',
+  401: 'Unauthorized',
   405: 'MethodNotAllowed',
   413: 'RequestEntityTooLarge',
   415: 'UnsupportedMediaType',

@@ -6,5 +6,8 @@ export const RESOLVED_ANNOTATION = 'vsmmu.io/resolved';
 /** What a VMI requires of its node, and by that a wish to be served by vsmmu (docs/webhook.md). */
 export const REQUIRE_ANNOTATION = 'vsmmu.io/require';
 
+/** Explicit properties that a user asks for: "ril=off,ssidsize=16" (docs/rewrite.md). */
+export const SET_ANNOTATION = 'vsmmu.io/set';
+
 /** JSON array of sidecar containers (KubeVirt, pkg/hooks/hooks.go). */
 export const HOOK_SIDECARS_ANNOTATION = 'hooks.kubevirt.io/hookSidecars';

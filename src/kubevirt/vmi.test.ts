@@ -19,7 +19,7 @@ describe('what is read of a VMI', () => {
           nodeSelector: { zone: 'a' },
           resourceClaims: [{ name: 'nics', resourceClaimTemplateName: 'nic-template' }],
         },
-        status: { nodeName: 'gpu-7' },
+        status: { nodeName: 'gpu-7', phase: 'Scheduled' },
       }),
     );
     expect(vmi).toEqual({
@@ -33,6 +33,7 @@ describe('what is read of a VMI', () => {
       resourceClaims: [{ name: 'nics', claim: undefined, template: 'nic-template' }],
       nodeSelector: { zone: 'a' },
       nodeName: 'gpu-7',
+      phase: 'Scheduled',
     });
   });
 

@@ -21,6 +21,8 @@ export interface Vmi {
   readonly resourceClaims: readonly ResourceClaimReference[];
   readonly nodeSelector: Readonly<Record<string, string>> | undefined;
   readonly nodeName: string | undefined;
+  /** "Scheduling", "Scheduled", "Running", ... */
+  readonly phase: string | undefined;
 }
 
 export interface ResourceClaimReference {
@@ -59,7 +61,7 @@ const vmiSchema = z.object({
         .nullish(),
     })
     .nullish(),
-  status: z.object({ nodeName: text }).nullish(),
+  status: z.object({ nodeName: text, phase: text }).nullish(),
 });
 type VmiJson = z.output<typeof vmiSchema>;
 
@@ -84,6 +86,7 @@ export function parseVmi(json: unknown): Vmi {
     resourceClaims: resourceClaims(spec),
     nodeSelector: spec?.nodeSelector,
     nodeName: status?.nodeName,
+    phase: status?.phase,
   };
 }
 

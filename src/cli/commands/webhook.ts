@@ -1,25 +1,40 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { followCertificateFiles } from '../../admission/certificates/certificate-files.js';
-import { serveAdmission, type TlsVersion } from '../../admission/https-server.js';
+import { serveAdmission, type ReviewHandler, type TlsVersion } from '../../admission/https-server.js';
 import { mutateHandler } from '../../admission/mutate.js';
+import { nodeLookup } from '../../admission/node-values.js';
+import { placementReasons } from '../../admission/placement.js';
+import { validateHandler } from '../../admission/validate.js';
+import type { KubeClient } from '../../cluster/kube-client.js';
+import { type NodeProfile, NODE_PROFILES, parseNodeProfile } from '../../cluster/node-profile.js';
+import { WatchCache } from '../../cluster/watch-cache.js';
 import { ExitStatus, messageOf, VsmmuError } from '../../errors.js';
 import type { HookContainer } from '../../kubevirt/hook-sidecars.js';
+import type { Log } from '../../log/log.js';
 import { type LogFormat, type LogLevel, winstonLog } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
+import { clusterClient } from '../kubeconfig.js';
+import { allowedClients, type CertificateOptions, certificateSource } from '../webhook-certificates.js';
 
-export interface WebhookCommandOptions {
+export interface WebhookCommandOptions extends CertificateOptions {
   /** "ADDR:PORT", ":PORT" for every address, "[::1]:PORT". */
   readonly listen: string;
-  readonly tlsCert: string;
-  readonly tlsKey: string;
   readonly tlsMinVersion: TlsVersion;
+  readonly clientCa?: string;
+  readonly clientName: readonly string[];
   /** Extended resources that are vsmmu's: a domain with its "/", or a full name. */
   readonly resource: readonly string[];
   readonly hookImage: string;
   readonly hookPullPolicy: HookContainer['imagePullPolicy'];
-  readonly hookArg?: readonly string[];
+  readonly hookArg: readonly string[];
+  readonly otherHooks: 'refuse' | 'allow';
+  /** Talk to the API server: hand node values over, validate, and make certificates where no files are named. */
+  readonly cluster: boolean;
+  readonly kubeconfig?: string;
+  readonly kubevirtNamespace: string;
+  /** Seconds an agent may be silent; 0: for ever. */
+  readonly maxProfileAge: number;
   /** Seconds between the signal to stop and the end of service, for endpoints to be withdrawn. */
   readonly shutdownDelay: number;
   readonly logLevel?: LogLevel;
@@ -32,46 +47,80 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
   const { signal } = io;
   const log = winstonLog(io.stderr, { level: options.logLevel, format: options.logFormat });
   const { host, port } = parseListen(options.listen);
-  const files = followCertificateFiles({
-    certFile: options.tlsCert,
-    keyFile: options.tlsKey,
-    onChange: (pair) => {
-      server.setCertificate(pair);
-      log.info('certificate reloaded', { file: options.tlsCert });
-    },
-    onBadPair: ({ message, place, code }) =>
-      log.warn(`certificate not reloaded: ${message}`, { place, code }),
-  });
+  const clients = allowedClients(options.clientCa, options.clientName);
+  const client = options.cluster ? await clusterClient({ kubeconfig: options.kubeconfig }, io) : undefined;
+  // What runs beside the server goes on through the drain: reviews are answered until the last moment.
+  const background = new AbortController();
+  const profiles = client === undefined ? undefined : watchProfiles(client, log, background.signal);
+  const certificates = certificateSource(options, client, log, background.signal);
+  const certificate = await Promise.race([certificates.first, aborted(signal)]);
   let stopping = false;
-  const server = await serveAdmission({
-    host,
-    port,
-    certificate: files.current(),
-    minVersion: options.tlsMinVersion,
-    handlers: {
-      '/mutate': mutateHandler({
-        resources: options.resource,
-        hook: {
-          image: options.hookImage,
-          imagePullPolicy: options.hookPullPolicy,
-          args: options.hookArg ?? [],
-        },
-      }),
-    },
-    unready: () => (stopping ? 'shutting down' : undefined),
-    onFailure: (message, error) => log.error(message, { cause: messageOf(error) }),
-  });
-  io.stdout.write(`https://${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
-  log.info('serving', { host, port: server.port });
+  if (certificate !== undefined) {
+    const server = await serveAdmission({
+      host,
+      port,
+      certificate,
+      minVersion: options.tlsMinVersion,
+      ...(clients === undefined ? {} : { clients }),
+      handlers: handlersOf(options, profiles),
+      unready: () => (stopping ? 'shutting down' : (certificates.missing() ?? unsynced(profiles))),
+      onFailure: (message, error) => log.error(message, { cause: messageOf(error) }),
+    });
+    certificates.onChange((pair) => server.setCertificate(pair));
+    io.stdout.write(`https://${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
+    log.info('serving', { host, port: server.port });
 
-  if (!signal.aborted) await once(signal, 'abort');
-  stopping = true;
-  log.info('stopping', { delaySeconds: options.shutdownDelay });
-  await sleep(options.shutdownDelay * 1000);
-  await server.close();
-  files.stop();
+    await aborted(signal);
+    stopping = true;
+    log.info('stopping', { delaySeconds: options.shutdownDelay });
+    await sleep(options.shutdownDelay * 1000);
+    await server.close();
+  }
+  background.abort();
+  client?.close();
   log.info('stopped');
   return ExitStatus.ok;
+}
+
+async function aborted(signal: AbortSignal): Promise<undefined> {
+  if (!signal.aborted) await once(signal, 'abort');
+  return undefined;
+}
+
+type Profiles = WatchCache<NodeProfile>;
+
+function watchProfiles(client: KubeClient, log: Log, signal: AbortSignal): Profiles {
+  const profiles = new WatchCache(client, NODE_PROFILES, { parse: parseNodeProfile, signal });
+  profiles
+    .run()
+    .catch((error: unknown) => log.error('the watch of NodeProfiles ended', { error: messageOf(error) }));
+  return profiles;
+}
+
+function unsynced(profiles: Profiles | undefined): string | undefined {
+  if (profiles === undefined || profiles.synced) return undefined;
+  const why = profiles.lastError === undefined ? '' : ` (${profiles.lastError.message})`;
+  return `the NodeProfiles have not been listed yet${why}`;
+}
+
+function handlersOf(
+  options: WebhookCommandOptions,
+  profiles: Profiles | undefined,
+): Readonly<Record<string, ReviewHandler>> {
+  const { resource: resources, hookImage, kubevirtNamespace, otherHooks } = options;
+  const hook = { image: hookImage, imagePullPolicy: options.hookPullPolicy, args: options.hookArg };
+  if (profiles === undefined) return { '/mutate': mutateHandler({ resources, hook }) };
+  const lookup = nodeLookup(profiles, { maxAgeMs: options.maxProfileAge * 1000 });
+  return {
+    '/mutate': mutateHandler({ resources, hook, lookup }),
+    '/validate': validateHandler({
+      resources,
+      lookup,
+      kubevirtNamespace,
+      ...(otherHooks === 'refuse' ? { onlyHook: hookImage } : {}),
+      placement: (vmi) => placementReasons(vmi, resources, profiles.values()),
+    }),
+  };
 }
 
 /** @throws VsmmuError USAGE */

@@ -1,0 +1,53 @@
+import type { NodeProfile } from '../cluster/node-profile.js';
+import { parseWishes } from '../domain/wishes.js';
+import { fitNode } from '../fleet/node-fit.js';
+import { SET_ANNOTATION } from '../kubevirt/annotations.js';
+import { type ResourceSelection, selectsResource } from '../kubevirt/vmi-create.js';
+import type { Vmi } from '../kubevirt/vmi.js';
+import { ALL_AUTO, type AskedVsmmu, type OnOffAuto } from '../smmu/properties.js';
+
+/**
+ * Why no node could start a VMI, node by node; empty where one could, or where nothing can be said: a cluster whose
+ * agents have not reported yet, a resource that is named by a configuration. A lack of free devices is no reason:
+ * the scheduler waits for them, but no waiting makes an SMMU able to do what it can't.
+ *
+ * @throws VsmmuError WISH_MALFORMED where annotation vsmmu.io/set can't be read
+ */
+export function placementReasons(
+  vmi: Vmi,
+  selection: ResourceSelection,
+  profiles: Iterable<NodeProfile>,
+): readonly string[] {
+  const resources = vmi.devices.flatMap(({ deviceName }) =>
+    deviceName !== undefined && selectsResource(selection, deviceName) ? [deviceName] : [],
+  );
+  const asked = askedOf(vmi);
+  const reasons: string[] = [];
+  for (const profile of profiles) {
+    const { fits, smmus } = fitNode(profile, { resources, asked, baseline: undefined });
+    const [outcome] = smmus;
+    if (outcome === undefined) continue;
+    if (fits !== 'no' || smmus.some(({ errors }) => errors.length === 0)) return [];
+    reasons.push(`node ${profile.node}: ${outcome.errors[0] ?? ''}`);
+  }
+  return reasons;
+}
+
+/** What annotation vsmmu.io/set asks of every vSMMU; auto where it says nothing. */
+function askedOf(vmi: Vmi): AskedVsmmu {
+  const text = vmi.annotations?.[SET_ANNOTATION];
+  if (text === undefined) return ALL_AUTO;
+  const { vsmmu } = parseWishes([text], `metadata.annotations[${SET_ANNOTATION}]`);
+  const onOff = (value: string | undefined): OnOffAuto =>
+    value === 'on' || value === 'off' ? value : 'auto';
+  const bits = (value: string | undefined) =>
+    value === undefined || value === 'auto' ? 'auto' : Number(value);
+  return {
+    accel: true,
+    ats: onOff(vsmmu.ats),
+    ril: onOff(vsmmu.ril),
+    cmdqv: onOff(vsmmu.cmdqv),
+    ssidsize: bits(vsmmu.ssidsize),
+    oas: bits(vsmmu.oas),
+  };
+}
