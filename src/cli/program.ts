@@ -7,6 +7,7 @@ import { declareDomainCommands } from './declare-domain.js';
 import { declareFleetCommands } from './declare-fleet.js';
 import { declareHostCommands } from './declare-host.js';
 import { declareReader } from './declare-reader.js';
+import { declareShellCommands } from './declare-shell.js';
 import { declareVersion } from './declare-version.js';
 import type { Finish } from './declaration.js';
 import type { CliIo } from './io.js';
@@ -55,6 +56,7 @@ export function createProgram(io: CliIo, finish: Finish): Command {
     declareReader,
     declareClusterCommands,
     declareFleetCommands,
+    declareShellCommands,
     declareVersion,
   ])
     declare(program, io, finish);

@@ -1,0 +1,172 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { parse, stringify } from 'yaml';
+
+import { allCommands, commandModel } from '../src/cli/command-model.js';
+import { createProgram, runProgram } from '../src/cli/program.js';
+import { ExitStatus } from '../src/errors.js';
+import { capturedIo } from './captured-io.js';
+
+const HOST = 'src/cli/demo/two-gpu-host';
+const program = commandModel(createProgram(capturedIo(), () => undefined));
+
+async function run(args: readonly string[], stdin = '') {
+  const io = capturedIo(stdin);
+  const status = await runProgram(args, io);
+  return { status, out: io.out(), err: io.err() };
+}
+
+describe('the commands as data', () => {
+  test('hold every command with a description and examples that begin with it', () => {
+    const commands = allCommands(program);
+    expect(commands.length).toBeGreaterThan(10);
+    for (const { path, description, options } of commands) {
+      expect({ path, description }).toMatchObject({ description: expect.stringMatching(/\.$/) });
+      for (const option of options)
+        expect({ path, option }).toMatchObject({ option: { description: /./ as unknown } });
+    }
+    const probe = commands.find(({ path }) => path === 'vsmmu probe');
+    expect(probe?.options.find(({ long }) => long === '--output')).toMatchObject({
+      short: '-o',
+      value: 'format',
+      choices: ['table', 'json', 'yaml'],
+      defaultValue: 'table',
+    });
+  });
+});
+
+describe('vsmmu completion', () => {
+  let dir = '';
+  beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'vsmmu-completion-'));
+    writeFileSync(join(dir, 'vsmmu.bash'), (await run(['completion', 'bash'])).out);
+    writeFileSync(join(dir, 'a-file'), '');
+  });
+  afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+  /** What bash offers at the end of the line. */
+  const completions = (line: string) => {
+    const words = line.split(' ');
+    const script = `source ./vsmmu.bash; COMP_WORDS=(${words.map((word) => `'${word}'`).join(' ')}); COMP_CWORD=${words.length - 1}; _vsmmu; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    return execFileSync('bash', ['--norc', '-c', script], { cwd: dir, encoding: 'utf8' })
+      .split('\n')
+      .filter(Boolean);
+  };
+
+  test.each([
+    ['vsmmu pro', ['probe']],
+    ['vsmmu probe --al', ['--all']],
+    ['vsmmu probe -o ', ['table', 'json', 'yaml']],
+    ['vsmmu probe --output j', ['json']],
+    ['vsmmu probe --host a', ['a-file']],
+    ['vsmmu explain v', ['vmi']],
+    ['vsmmu explain vmi --names', ['--namespace']],
+    ['vsmmu completion --h', ['--help']],
+    ['vsmmu nosuch', []],
+    // A value that is also a command's name is no command.
+    ['vsmmu resolve --batch --no', ['--node']],
+  ])('in bash: %s<TAB>', (line, expected) => {
+    expect(completions(line)).toEqual(expected);
+  });
+
+  test('offers every command', () => {
+    expect(completions('vsmmu ')).toEqual([
+      ...program.subcommands.map(({ path }) => path.replace('vsmmu ', '')),
+      '--version',
+      '--help',
+    ]);
+  });
+
+  test('refuses a shell it does not know, and names those it does', async () => {
+    const { status, err } = await run(['completion', 'powershell']);
+    expect(status).toBe(ExitStatus.usage);
+    expect(err).toContain('bash, zsh, fish');
+  });
+});
+
+describe('an unknown word', () => {
+  test.each([
+    [['prob'], /Did you mean probe\?/],
+    [['probe', '--al'], /Did you mean --all\?/],
+  ])('%j gets a suggestion', async (args, suggestion) => {
+    const { status, err } = await run(args);
+    expect(status).toBe(ExitStatus.usage);
+    expect(err).toMatch(suggestion);
+  });
+});
+
+describe('vsmmu config kubevirt', () => {
+  const current = {
+    apiVersion: 'kubevirt.io/v1',
+    kind: 'KubeVirt',
+    metadata: { name: 'kubevirt' },
+    spec: {
+      configuration: {
+        developerConfiguration: { featureGates: ['IOMMUFD', 'Sidecar'] },
+        permittedHostDevices: {
+          pciHostDevices: [
+            { pciVendorSelector: '8086:6F54', resourceName: 'intel.com/qat' },
+            { pciVendorSelector: '10DE:0000', resourceName: 'vsmmu.io/10de-2941-ats' },
+          ],
+        },
+      },
+    },
+  };
+
+  test('permits each resource that the agent would advertise', async () => {
+    const { status, out, err } = await run(['config', 'kubevirt', '--host', HOST]);
+    expect(status).toBe(ExitStatus.ok);
+    expect(parse(out)).toMatchObject({
+      spec: {
+        configuration: {
+          developerConfiguration: { featureGates: ['HostDevices', 'Sidecar'] },
+          permittedHostDevices: {
+            pciHostDevices: expect.arrayContaining([
+              {
+                pciVendorSelector: expect.stringMatching(/^[0-9A-F]{4}:[0-9A-F]{4}$/),
+                resourceName: expect.stringMatching(/^vsmmu\.io\//),
+                externalResourceProvider: true,
+              },
+            ]),
+          },
+        },
+      },
+    });
+    expect(err).toContain('--current');
+  });
+
+  test('keeps what KubeVirt has, in its order, and patching twice changes nothing', async () => {
+    const args = ['config', 'kubevirt', '--host', HOST, '--current', '-', '-o', 'json'];
+    const first = await run(args, stringify(current));
+    expect(first.err).toBe('');
+    const patch = JSON.parse(first.out) as typeof current;
+    const { developerConfiguration, permittedHostDevices } = patch.spec.configuration;
+    expect(developerConfiguration.featureGates).toEqual(['IOMMUFD', 'Sidecar', 'HostDevices']);
+    expect(permittedHostDevices.pciHostDevices[0]).toEqual({
+      pciVendorSelector: '8086:6F54',
+      resourceName: 'intel.com/qat',
+    });
+    const names = permittedHostDevices.pciHostDevices.map(({ resourceName }) => resourceName);
+    expect(new Set(names).size).toBe(names.length);
+    const second = await run(args, JSON.stringify({ ...current, spec: patch.spec }));
+    expect(second.out).toBe(first.out);
+  });
+
+  test.each([
+    ['another kind', 'kind: VirtualMachine', /kind/],
+    ['no YAML', 'a: [', /no KubeVirt object/],
+    [
+      'a list that is none',
+      'kind: KubeVirt\nspec: {configuration: {permittedHostDevices: {pciHostDevices: x}}}',
+      /pciHostDevices/,
+    ],
+  ])('refuses %s', async (_name, text, message) => {
+    const { status, err } = await run(['config', 'kubevirt', '--host', HOST, '--current', '-'], text);
+    expect(status).toBe(ExitStatus.usage);
+    expect(err).toMatch(message);
+  });
+});
