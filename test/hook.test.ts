@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -38,20 +38,6 @@ afterEach(() => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-/** Waits as virt-launcher does: for a socket to appear in the folder. */
-async function socketIn(folder: string): Promise<string> {
-  const watcher = watch(folder);
-  try {
-    for (;;) {
-      const [name] = readdirSync(folder).filter((entry) => entry.endsWith('.sock'));
-      if (name !== undefined) return join(folder, name);
-      await once(watcher, 'change');
-    }
-  } finally {
-    watcher.close();
-  }
-}
-
 interface Started {
   readonly child: ChildProcessWithoutNullStreams;
   readonly socket: string;
@@ -65,9 +51,16 @@ async function startHook(...args: string[]): Promise<Started> {
   });
   children.push(child);
   let stderr = '';
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const serving = new Promise<void>((resolve) => {
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+      if (stderr.includes('"serving"')) resolve();
+    });
+  });
   const exited = once(child, 'exit').then(([code]) => code as number | null);
-  return { child, socket: await socketIn(dir), exited, log: () => stderr };
+  await Promise.race([serving, exited]);
+  const [name = 'no socket'] = readdirSync(dir);
+  return { child, socket: join(dir, name), exited, log: () => stderr };
 }
 
 /** `vsmmu resolve -o annotation`, as the program prints it for the demo's host. */
