@@ -64,9 +64,8 @@ export class Layout {
       const text = `>${rendered}${closing}</${parent.name}>`;
       return { start: parent.openEnd - 2, end: parent.openEnd, text, ...reason };
     }
-    const content = this.#text.slice(parent.openEnd, parent.closeStart);
-    const trailing = /\s*$/.exec(content)?.[0] ?? '';
-    const at = parent.closeStart - trailing.length;
+    const at = this.#spaceStart(parent.openEnd, parent.closeStart);
+    const trailing = this.#text.slice(at, parent.closeStart);
     return { start: at, end: at, text: rendered + (trailing.includes('\n') ? '' : closing), ...reason };
   }
 
@@ -135,9 +134,14 @@ export class Layout {
 
   removeAttribute(element: XmlElement, attribute: XmlAttribute, reason: Reason): Edit {
     const span = this.#span(element, attribute);
-    const before = this.#text.slice(element.start, span.start);
-    const start = span.start - (/\s*$/.exec(before)?.[0].length ?? 0);
-    return { start, end: span.end, text: '', ...reason };
+    return { start: this.#spaceStart(element.start, span.start), end: span.end, text: '', ...reason };
+  }
+
+  /** Where the white space in front of `end` begins, but not before `from`. */
+  #spaceStart(from: number, end: number): number {
+    let at = end;
+    while (at > from && ' \t\r\n'.includes(this.#text.charAt(at - 1))) at--;
+    return at;
   }
 
   #span(element: XmlElement, attribute: XmlAttribute) {

@@ -37,7 +37,7 @@ export class Plan {
   readonly model: DomainModel;
   readonly host: HostFeatures;
   readonly options: ResolvedOptions;
-  readonly layout: Layout;
+  #layout: Layout | undefined;
   readonly edits: Edit[] = [];
   readonly decisions: Decision[] = [];
   readonly findings: VsmmuError[] = [];
@@ -48,7 +48,12 @@ export class Plan {
     this.model = model;
     this.host = host;
     this.options = options;
-    this.layout = new Layout(model.text, model.root);
+  }
+
+  /** Made when first asked for: most plans change nothing. */
+  get layout(): Layout {
+    this.#layout ??= new Layout(this.model.text, this.model.root);
+    return this.#layout;
   }
 
   refuse(at: XmlElement, code: ErrorCode, message: string, remedy: string): void {
