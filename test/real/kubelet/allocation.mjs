@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { eventually } from '../kubernetes/eventually.mjs';
+import { goProgram } from '../kubernetes/go-program.mjs';
+import { JsonLinesProgram } from '../kubernetes/json-lines.mjs';
 import { LIVE_RESOURCE, podOf, RESOURCE, withNode } from './node.mjs';
 import { devicesOverNodes } from './recording.mjs';
 
 export const ALLOCATION = {
   gets: 'a container gets the addresses KubeVirt reads, its device nodes, and /dev/vfio/vfio',
+  kubevirt: 'KubeVirt’s own functions find the addresses in the container’s environment',
   exclusive: 'no device goes to two pods, and one more than there are is refused',
   freed: 'a device is free again when its pod is over',
   several: 'one container with two resources gets both, with nothing lost in kubelet’s merge',
@@ -38,6 +41,7 @@ export async function allocationChecks(ctx, program) {
     }),
   );
   if (!serves) return false;
+  await ctx.check(ALLOCATION.kubevirt, () => readAsKubeVirt(ctx, program, eight));
   await ctx.check(ALLOCATION.exclusive, () =>
     withNode(ctx, { program, devices: eight }, async (node) => {
       await start(node, 8);
@@ -103,6 +107,23 @@ async function start(node, count, options) {
   await node.startKubelet(options);
   node.startAgent();
   await node.counts(count, count);
+}
+
+async function readAsKubeVirt(ctx, program, devices) {
+  const launcher = new JsonLinesProgram(
+    ctx.start(await goProgram(ctx, 'kubevirt-hooks'), [], { stdio: ['pipe', 'pipe', 'pipe'] }),
+  );
+  try {
+    await withNode(ctx, { program, devices }, async (node) => {
+      await start(node, devices.length);
+      const taken = await node.run('a', 3);
+      const { env } = await node.options('a');
+      const found = await launcher.call('addresses', { resource: RESOURCE, environment: env });
+      assert.deepEqual(found, taken);
+    });
+  } finally {
+    await launcher.kill();
+  }
 }
 
 const MATE_RESOURCE = 'vsmmu.io/10de-2942-ats';

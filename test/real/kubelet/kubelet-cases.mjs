@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { containerOf, podOf, requireOption, RESOURCE, withNode } from './node.mjs';
+import { cdiDevice } from './configuration.mjs';
+import { containerOf, podOf, RESOURCE, withNode } from './node.mjs';
 import { devicesOverNodes } from './recording.mjs';
 
 /**
@@ -61,14 +62,7 @@ export async function kubeletCases(ctx, program) {
       assert.match(Object.values((await node.options('a')).env).join(), new RegExp(`^${bdf}$`));
     }),
   );
-  await ctx.check(KUBELET_CASES.cdi, async () => {
-    await requireOption(ctx, '--cdi');
-    const read = async (node) => {
-      await node.run('a', 1);
-      assert.match((await node.options('a')).cdi.join(), /^vsmmu\.io\/[\w-]+=0001:01:00\.0$/);
-    };
-    await serving(1, read, { arguments: ['--cdi', 'on'] })();
-  });
+  await ctx.check(KUBELET_CASES.cdi, () => cdiDevice(ctx, program));
   await ctx.check(
     KUBELET_CASES.podRestart,
     serving(2, async (node) => {

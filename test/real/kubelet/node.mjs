@@ -91,7 +91,7 @@ export class Node {
     const arguments_ = [...(this.host === undefined ? ['--host', join(this.#folder, 'host')] : []), ...more];
     const [program, ...rest] = this.host?.wrap([...command, ...arguments_]) ?? [...command, ...arguments_];
     const child = this.#ctx.start(program, rest);
-    const agent = new Agent(this.#ctx, child);
+    const agent = new Agent(this.#ctx, child, more);
     this.#agents.add(agent);
     return agent;
   }
@@ -109,6 +109,11 @@ export class Node {
       seconds,
     );
     return performance.now() - start;
+  }
+
+  /** A file beside the node's directories. */
+  file(name) {
+    return join(this.#folder, name);
   }
 
   get resource() {
@@ -183,9 +188,10 @@ export class Agent {
   #said = '';
   #exit;
 
-  constructor(ctx, child) {
+  constructor(ctx, child, arguments_) {
     this.#ctx = ctx;
     this.#child = child;
+    this.arguments = arguments_;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.#said = (this.#said + text).slice(-20_000)));
     }

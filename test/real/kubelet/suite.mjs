@@ -2,6 +2,7 @@
 // in go.mod) as the peer of `vsmmu agent`. There is no container runtime: what a container would get is read instead.
 import { goProgram } from '../kubernetes/go-program.mjs';
 import { ALLOCATION, allocationChecks } from './allocation.mjs';
+import { CONFIGURATION, configurationChecks } from './configuration.mjs';
 import { KUBELET_CASES, kubeletCases } from './kubelet-cases.mjs';
 import { REGISTRATION, registrationChecks } from './registration.mjs';
 import { RESTARTS, restartChecks } from './restarts.mjs';
@@ -11,7 +12,7 @@ export const suite = {
   name: 'kubelet',
   needs: "Go, for kubelet's managers; root, for the checks in which the host changes",
   timeoutMinutes: 15,
-  checks: [ALLOCATION, TOPOLOGY, REGISTRATION, RESTARTS, KUBELET_CASES].flatMap((names) =>
+  checks: [ALLOCATION, TOPOLOGY, REGISTRATION, CONFIGURATION, RESTARTS, KUBELET_CASES].flatMap((names) =>
     Object.values(names),
   ),
   async run(ctx) {
@@ -20,6 +21,7 @@ export const suite = {
     if (!(await allocationChecks(ctx, program))) return;
     await topologyChecks(ctx, program);
     await registrationChecks(ctx, program);
+    await configurationChecks(ctx, program);
     await kubeletCases(ctx, program);
     await restartChecks(ctx, program);
   },

@@ -1,5 +1,6 @@
-// Command kubevirt-hooks is virt-launcher's side of KubeVirt's hook sidecars: KubeVirt's own hook manager collects
-// the sockets and calls them, and its own DomainSpec reads what comes back.
+// Command kubevirt-hooks is virt-launcher's side of what vsmmu gives it. KubeVirt's own hook manager collects the
+// sidecars' sockets and calls them, its own DomainSpec reads what comes back, and its own functions name and parse the
+// environment in which a device plugin hands devices over.
 package main
 
 import (
@@ -10,12 +11,15 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"strings"
 	"time"
 
 	v1 "kubevirt.io/api/core/v1"
 	"kubevirt.io/client-go/log"
 	"kubevirt.io/kubevirt/pkg/hooks"
+	"kubevirt.io/kubevirt/pkg/util"
 	"kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/api"
+	"kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/device"
 
 	"vsmmu.io/test/real/internal/jsonlines"
 )
@@ -29,9 +33,10 @@ func main() {
 	manager := hooks.GetManager()
 	useDirectory(manager, *dir)
 	operations := map[string]jsonlines.Operation{
-		"collect":  jsonlines.Op(func(_ context.Context, p collectParams) (any, error) { return collect(manager, p) }),
-		"define":   jsonlines.Op(func(_ context.Context, p defineParams) (any, error) { return define(manager, p) }),
-		"shutdown": jsonlines.Op(func(context.Context, struct{}) (any, error) { return true, manager.Shutdown() }),
+		"collect":   jsonlines.Op(func(_ context.Context, p collectParams) (any, error) { return collect(manager, p) }),
+		"define":    jsonlines.Op(func(_ context.Context, p defineParams) (any, error) { return define(manager, p) }),
+		"shutdown":  jsonlines.Op(func(context.Context, struct{}) (any, error) { return true, manager.Shutdown() }),
+		"addresses": jsonlines.Op(func(_ context.Context, p environmentParams) (any, error) { return addresses(p) }),
 		"sidecars": jsonlines.Op(func(_ context.Context, vmi v1.VirtualMachineInstance) (any, error) {
 			return hooks.UnmarshalHookSidecarList(&vmi)
 		}),
@@ -46,6 +51,28 @@ func main() {
 func useDirectory(manager hooks.Manager, dir string) {
 	field := reflect.ValueOf(manager).Elem().FieldByName("hookSocketSharedDirectory")
 	reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem().SetString(dir)
+}
+
+type environmentParams struct {
+	Resource    string            `json:"resource"`
+	Environment map[string]string `json:"environment"`
+}
+
+// addresses reads a container's environment as virt-launcher's address pools do. Their package can't be built here: it
+// wants libvirt's Go module, which the checksum database doesn't vouch for.
+func addresses(params environmentParams) (any, error) {
+	name := util.ResourceNameToEnvVar(v1.PCIResourcePrefix, params.Resource)
+	value, ok := params.Environment[name]
+	if !ok {
+		return nil, fmt.Errorf("virt-launcher looks for %s", name)
+	}
+	found := strings.Split(strings.TrimSuffix(value, ","), ",")
+	for _, address := range found {
+		if _, err := device.NewPciAddressField(address); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 type collectParams struct {
