@@ -68,6 +68,7 @@ export const ERROR_CODES = {
   LAUNCHER_SILENT: 'libvirt or QEMU could not be asked what they know.',
   BASELINE_MALFORMED: 'A baseline is not what "vsmmu baseline -o json" prints.',
   WISH_MALFORMED: 'A value set by hand is none that vsmmu knows.',
+  COMMAND_MALFORMED: 'A QEMU command line or its JSON cannot be read.',
   PLAN_UNSETTLED: 'A rewritten domain would be changed again by a second rewrite.',
 
   // Command line (src/cli).
@@ -101,6 +102,11 @@ export const ERROR_CODES = {
   DEVICE_NOT_ADVERTISED: 'The kubelet asked for a device that this resource does not have.',
   DEVICE_CHANGED: 'A device is no longer what was advertised: its driver, IOMMU group or nodes changed.',
   GROUP_TAKEN: 'Another container holds a device of the same IOMMU group.',
+  CONFIG_UNREADABLE: "The agent's configuration cannot be read.",
+  CONFIG_MALFORMED: "The agent's configuration is not what docs/device-plugin.md describes.",
+  STATE_UNWRITABLE: "The agent's state cannot be kept.",
+  STATE_DAMAGED: "The agent's state is damaged; it was put aside.",
+  CDI_UNWRITABLE: 'A CDI specification cannot be written.',
 
   // The Kubernetes API server (src/cluster).
   KUBE_CONFIG: 'How to reach the API server is not known.',

@@ -1,13 +1,26 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { existsSync, mkdtempSync, readdirSync, rmSync, unlinkSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { DevicePlugin } from '../src/gen/kubelet/deviceplugin/v1beta1/api_pb.js';
+import { Registration as PluginRegistration } from '../src/gen/kubelet/pluginregistration/v1/api_pb.js';
+import { unixClient } from '../src/grpc/client.js';
 import { runProgram } from '../src/cli/program.js';
-import { runAgent } from '../src/kubelet/agent.js';
 import type { IommufdPolicy } from '../src/kubelet/allocation.js';
-import { defaultResourceName } from '../src/kubelet/resource-name.js';
+import { startAgent, type StartOptions } from '../src/kubelet/start-agent.js';
 import { silentLog } from '../src/log/log.js';
 import { HostTree, type FunctionOfHost } from './kubelet-host.js';
 import { KubeletPeer, until } from './kubelet-peer.js';
@@ -35,22 +48,24 @@ interface Started {
   readonly stop: () => Promise<void>;
 }
 
-function startAgent(functions: readonly FunctionOfHost[], iommufd: IommufdPolicy = 'auto'): Started {
-  const host = new HostTree(join(dir, 'h'), functions);
+function start(functions: readonly FunctionOfHost[], options: Partial<StartOptions> = {}): Started {
+  const host = new HostTree(mkdtempSync(join(dir, 'h')), functions);
   const abort = new AbortController();
-  const running = runAgent(
+  const running = startAgent(
     {
       kubeletDir: kubelet.root,
       source: host.source,
       scan: () => host.report(),
-      naming: (device) => {
-        const resource = defaultResourceName(device);
-        return resource === undefined ? { reason: 'no ids' } : { resource };
-      },
-      iommufd,
+      configFile: undefined,
+      stateDir: join(dir, 'state'),
+      http: undefined,
+      mode: 'register',
+      iommufd: 'auto',
+      cdiDir: join(dir, 'cdi'),
       rescanMs: 20,
       hints: [join(host.root, 'dev/vfio')],
       log: silentLog,
+      ...options,
     },
     abort.signal,
   );
@@ -68,7 +83,7 @@ const other: FunctionOfHost = { bdf: '0019:01:00.0', group: 12, numa: null };
 describe('advertising', () => {
   test('registers, and ListAndWatch tells ids, health and NUMA nodes', async () => {
     await kubelet.start();
-    startAgent([
+    start([
       one,
       other,
       { bdf: '0029:01:00.0', group: 13, numa: 'silent' },
@@ -89,7 +104,7 @@ describe('advertising', () => {
 
   test('known ATS has its own resource; unknown ATS is never in it', async () => {
     await kubelet.start();
-    startAgent([
+    start([
       { ...one, ats: true },
       { ...other, ats: false },
       { bdf: '0029:01:00.0', group: 13 },
@@ -103,7 +118,7 @@ describe('advertising', () => {
 
   test('variant drivers are advertised, other drivers are not', async () => {
     await kubelet.start();
-    startAgent([
+    start([
       { ...one, driver: 'nvgrace-gpu-vfio-pci' },
       { ...other, driver: 'nvme' },
     ]);
@@ -112,7 +127,7 @@ describe('advertising', () => {
 
   test('a change is told once, and silence is kept while nothing changes', async () => {
     await kubelet.start();
-    const { host } = startAgent([one]);
+    const { host } = start([one]);
     await until(() => kubelet.health(GPU));
     host.plug(other);
     await until(() => Object.keys(kubelet.health(GPU) ?? {}).length === 2);
@@ -128,7 +143,7 @@ describe('advertising', () => {
 describe('Allocate', () => {
   test('gives nodes and addresses for exactly what was asked, in address order', async () => {
     await kubelet.start();
-    const { host } = startAgent([one, other, { bdf: '0029:01:00.0', group: 13 }]);
+    const { host } = start([one, other, { bdf: '0029:01:00.0', group: 13 }]);
     await until(() => kubelet.health(GPU));
     const { envs, devices, mounts, annotations } = await kubelet.allocate(
       GPU,
@@ -150,7 +165,7 @@ describe('Allocate', () => {
 
   test('no container request gets what another one asked for', async () => {
     await kubelet.start();
-    startAgent([one, other]);
+    start([one, other]);
     await until(() => kubelet.health(GPU));
     const { containerResponses } = await kubelet.client(GPU).call.allocate({
       containerRequests: [{ devicesIds: ['0009:01:00.0'] }, { devicesIds: ['0019:01:00.0'] }],
@@ -172,7 +187,7 @@ describe('Allocate', () => {
     ],
   ])('%s', async (_, fn, policy, expected) => {
     await kubelet.start();
-    const { host } = startAgent([{ ...one, ...fn }], policy);
+    const { host } = start([{ ...one, ...fn }], { iommufd: policy });
     await until(() => kubelet.health(GPU));
     const { devices } = await kubelet.allocate(GPU, one.bdf);
     const cdev = `/dev/vfio/devices/${host.vfioName(one.bdf)}`;
@@ -183,7 +198,7 @@ describe('Allocate', () => {
 
   test('vfio-dev in sysfs without its node (Linux 6.12) gives no cdev', async () => {
     await kubelet.start();
-    const { host } = startAgent([one]);
+    const { host } = start([one]);
     await until(() => kubelet.health(GPU));
     host.remove(`/dev/vfio/devices/${host.vfioName(one.bdf)}`);
     const { devices } = await kubelet.allocate(GPU, one.bdf);
@@ -219,7 +234,7 @@ describe('Allocate', () => {
     ],
   ])('refuses %s', async (_, change, id, message) => {
     await kubelet.start();
-    const { host, stop } = startAgent([one, other]);
+    const { host, stop } = start([one, other]);
     await until(() => kubelet.health(GPU));
     // The report stays as it was: only Allocate itself looks at the host again.
     const frozen = await host.report();
@@ -236,7 +251,7 @@ describe('IOMMU groups', () => {
 
   test('are handed out whole: mates of a taken device become unhealthy and are refused', async () => {
     await kubelet.start();
-    startAgent([one, mate, other]);
+    start([one, mate, other]);
     await until(() => kubelet.health(GPU));
     await kubelet.allocate(GPU, one.bdf);
     await expect(kubelet.allocate(GPU, mate.bdf)).rejects.toThrow(
@@ -252,7 +267,7 @@ describe('IOMMU groups', () => {
 
   test('one container may have all members', async () => {
     await kubelet.start();
-    startAgent([one, mate]);
+    start([one, mate]);
     await until(() => kubelet.health(GPU));
     const { envs, devices } = await kubelet.allocate(GPU, mate.bdf, one.bdf);
     expect(Object.values(envs)).toEqual([`${one.bdf},${mate.bdf}`]);
@@ -263,7 +278,7 @@ describe('IOMMU groups', () => {
     await kubelet.servePodResources();
     kubelet.pods.set('vms/one', new Map([[GPU, [one.bdf]]]));
     await kubelet.start();
-    startAgent([one, mate]);
+    start([one, mate]);
     expect(await until(() => kubelet.health(GPU))).toEqual({ [one.bdf]: 'Healthy', [mate.bdf]: 'Unhealthy' });
     await expect(kubelet.allocate(GPU, mate.bdf)).rejects.toThrow(/GROUP_TAKEN/);
     kubelet.pods.clear();
@@ -277,7 +292,7 @@ describe('never lost', () => {
     until(() => kubelet.registered.length >= count && kubelet.health(GPU));
 
   test('a kubelet that comes later finds the plugin', async () => {
-    const { host } = startAgent([one]);
+    const { host } = start([one]);
     expect(existsSync(host.root)).toBe(true);
     await kubelet.start();
     await registrations(1);
@@ -285,7 +300,7 @@ describe('never lost', () => {
 
   test('a kubelet restart, which wipes all sockets', async () => {
     await kubelet.start();
-    startAgent([one, { ...other, ats: true }]);
+    start([one, { ...other, ats: true }]);
     await until(() => kubelet.health(GPU) && kubelet.health(GPU_ATS));
     for (let restart = 2; restart <= 4; restart++) {
       await kubelet.stop();
@@ -297,7 +312,7 @@ describe('never lost', () => {
 
   test('the device stream ends and the socket stays', async () => {
     await kubelet.start();
-    startAgent([one]);
+    start([one]);
     await registrations(1);
     kubelet.cutStream(GPU);
     await registrations(2);
@@ -305,7 +320,7 @@ describe('never lost', () => {
 
   test('only the own socket is removed', async () => {
     await kubelet.start();
-    startAgent([one]);
+    start([one]);
     await registrations(1);
     const name = kubelet.endpoints.get(GPU)!.request.endpoint;
     unlinkSync(join(kubelet.pluginDir, name));
@@ -315,7 +330,7 @@ describe('never lost', () => {
 
   test('the whole directory is replaced', async () => {
     await kubelet.start();
-    startAgent([one]);
+    start([one]);
     await registrations(1);
     await kubelet.stop();
     rmSync(kubelet.root, { recursive: true });
@@ -326,7 +341,7 @@ describe('never lost', () => {
   test('a kubelet that refuses at first', async () => {
     kubelet.refuse = 'not yet';
     await kubelet.start();
-    startAgent([one]);
+    start([one]);
     await until(() => existsSync(join(kubelet.pluginDir, 'vsmmu.io~10de-2941.sock')));
     kubelet.refuse = undefined;
     await registrations(1);
@@ -334,10 +349,189 @@ describe('never lost', () => {
 
   test('stopping removes the socket and leaves nothing running', async () => {
     await kubelet.start();
-    const { stop } = startAgent([one]);
+    const { stop } = start([one]);
     await registrations(1);
     await stop();
     expect(readdirSync(kubelet.pluginDir)).toEqual(['kubelet.sock']);
+  });
+});
+
+describe("the plugin watcher's way", () => {
+  test('sockets in plugins_registry tell what they are, and come anew when the stream ends', async () => {
+    mkdirSync(join(kubelet.root, 'plugins_registry'), { recursive: true });
+    start([one], { mode: 'watcher' });
+    const socket = join(kubelet.root, 'plugins_registry/vsmmu.io~10de-2941.sock');
+    await until(() => existsSync(socket));
+    const info = unixClient(PluginRegistration, socket);
+    expect(await info.call.getInfo({})).toMatchObject({
+      type: 'DevicePlugin',
+      name: GPU,
+      endpoint: '',
+      supportedVersions: ['v1beta1'],
+    });
+    await info.call.notifyRegistrationStatus({ pluginRegistered: true });
+    info.close();
+    const plugin = unixClient(DevicePlugin, socket);
+    const before = statSync(socket).birthtimeMs;
+    for await (const { devices } of plugin.call.listAndWatch({})) {
+      expect(devices.map(({ ID }) => ID)).toEqual([one.bdf]);
+      break;
+    }
+    plugin.close();
+    await until(() => existsSync(socket) && statSync(socket).birthtimeMs !== before);
+  });
+
+  test('a refusal is answered with a new socket', async () => {
+    mkdirSync(join(kubelet.root, 'plugins_registry'), { recursive: true });
+    start([one], { mode: 'watcher' });
+    const socket = join(kubelet.root, 'plugins_registry/vsmmu.io~10de-2941.sock');
+    await until(() => existsSync(socket));
+    const before = statSync(socket).birthtimeMs;
+    const info = unixClient(PluginRegistration, socket);
+    await info.call.notifyRegistrationStatus({ pluginRegistered: false, error: 'not this one' });
+    info.close();
+    await until(() => existsSync(socket) && statSync(socket).birthtimeMs !== before);
+  });
+});
+
+describe('a configuration', () => {
+  const HEAD = 'apiVersion: vsmmu.io/v1alpha1\nkind: AgentConfig\n';
+  const write = (text: string) => {
+    writeFileSync(join(dir, 'config.yaml.new'), HEAD + text);
+    renameSync(join(dir, 'config.yaml.new'), join(dir, 'config.yaml'));
+  };
+
+  test('names resources by features, and takes effect again when the file changes', async () => {
+    await kubelet.start();
+    write('resources: [{name: example.com/wide, select: {pasidBits: ">= 16"}}]\notherwise: false');
+    start([{ ...one, pasidBits: 20 }, other], { configFile: join(dir, 'config.yaml') });
+    expect(await until(() => kubelet.health('example.com/wide'))).toEqual({ [one.bdf]: 'Healthy' });
+    expect(kubelet.health(GPU)).toBeUndefined();
+
+    write('resources: [{name: "example.com/n{numa}", select: {numa: 1}}]');
+    expect(await until(() => kubelet.health('example.com/n1'))).toEqual({ [one.bdf]: 'Healthy' });
+    expect(await until(() => kubelet.health(GPU))).toEqual({ [other.bdf]: 'Healthy' });
+    await until(() => kubelet.endpoints.get('example.com/wide') === undefined);
+  });
+
+  test('that is not valid changes nothing', async () => {
+    await kubelet.start();
+    write('resources: [{name: example.com/a}]');
+    const refused: string[] = [];
+    const log = { ...silentLog, error: (message: string) => refused.push(message) };
+    start([one], { configFile: join(dir, 'config.yaml'), log });
+    await until(() => kubelet.health('example.com/a'));
+    write('resources: [{name: Example.com/b}]');
+    await until(() => refused.length > 0);
+    expect(refused).toEqual(['The new configuration is refused; the former stays in force.']);
+    write('resources: [{name: example.com/c}]');
+    await until(() => kubelet.health('example.com/c'));
+    expect(kubelet.registered).toEqual(['example.com/a', 'example.com/c']);
+  });
+
+  test('may ask for CDI', async () => {
+    await kubelet.start();
+    write('cdi: true');
+    const { host } = start([one, other], { configFile: join(dir, 'config.yaml') });
+    await until(() => kubelet.health(GPU));
+    const { cdiDevices, devices, envs } = await kubelet.allocate(GPU, one.bdf);
+    expect(cdiDevices.map(({ name }) => name)).toEqual(['vsmmu.io/pci=0009:01:00.0']);
+    expect(devices).toEqual([]);
+    expect(Object.values(envs)).toEqual([one.bdf]);
+    const spec = JSON.parse(readFileSync(join(dir, 'cdi/vsmmu.io-pci.json'), 'utf8')) as unknown;
+    const node = (path: string) => ({ path, permissions: 'rwm' });
+    const cdev = (bdf: string) => node(`/dev/vfio/devices/${host.vfioName(bdf)}`);
+    expect(spec).toEqual({
+      cdiVersion: '0.5.0',
+      kind: 'vsmmu.io/pci',
+      devices: [one, other].map(({ bdf, group }) => ({
+        name: bdf,
+        containerEdits: {
+          deviceNodes: [node('/dev/vfio/vfio'), node(`/dev/vfio/${group}`), cdev(bdf), node('/dev/iommu')],
+        },
+      })),
+    });
+  });
+});
+
+describe('a restart of the agent', () => {
+  const mate: FunctionOfHost = { bdf: '0009:01:00.1', group: 11 };
+
+  test('remembers what it handed out a moment ago, though no pod is listed yet', async () => {
+    await kubelet.servePodResources();
+    await kubelet.start();
+    const first = start([one, mate]);
+    await until(() => kubelet.health(GPU));
+    await kubelet.allocate(GPU, one.bdf);
+    await until(() => existsSync(join(dir, 'state/claims.json')));
+    await first.stop();
+    start([one, mate]);
+    await until(() => kubelet.registered.length === 2 && kubelet.health(GPU));
+    expect(kubelet.health(GPU)).toEqual({ [one.bdf]: 'Healthy', [mate.bdf]: 'Unhealthy' });
+  });
+
+  test('starts with a damaged state, puts it aside and says so', async () => {
+    await kubelet.start();
+    mkdirSync(join(dir, 'state'));
+    writeFileSync(join(dir, 'state/claims.json'), '{"format":1,');
+    const errors: string[] = [];
+    start([one], { log: { ...silentLog, error: (message) => errors.push(message) } });
+    await until(() => kubelet.health(GPU));
+    expect(errors).toEqual(['The state is damaged and was put aside.']);
+    expect(existsSync(join(dir, 'state/claims.json.damaged'))).toBe(true);
+  });
+});
+
+describe('the HTTP endpoint', () => {
+  test('tells health by asking over the socket, readiness by the stream, and metrics', async () => {
+    let port: number | undefined;
+    start([one, { bdf: '0009:01:00.1', group: 77, driver: 'nvme' }], {
+      http: '127.0.0.1:0',
+      onHttp: (bound) => (port = bound),
+    });
+    const at = await until(() => port);
+    const get = async (path: string) => {
+      const response = await fetch(`http://127.0.0.1:${at}${path}`);
+      return { status: response.status, body: await response.text() };
+    };
+    expect((await get('/readyz')).status).toBe(503);
+    await kubelet.start();
+    await until(() => kubelet.health(GPU));
+    expect(await get('/readyz')).toEqual({ status: 200, body: 'ok\n' });
+    expect(await get('/healthz')).toEqual({ status: 200, body: 'ok\n' });
+    await kubelet.allocate(GPU, one.bdf);
+    const { body } = await get('/metrics');
+    expect(body).toContain(`vsmmu_devices{resource="${GPU}",health="healthy"} 1`);
+    expect(body).toContain('vsmmu_devices_not_advertised 1');
+    expect(body).toContain(`vsmmu_allocations_total{resource="${GPU}",outcome="ok"} 1`);
+    expect(body).toContain('vsmmu_allocate_seconds_count 1');
+    expect(JSON.parse((await get('/status')).body)).toMatchObject({
+      notAdvertised: [{ bdf: '0009:01:00.1', reason: expect.stringContaining('nvme') }],
+    });
+    expect((await get('/else')).status).toBe(404);
+  });
+
+  test.each(['nowhere', '1.2.3.4', ':99999'])('"%s" is no address', async (http) => {
+    const host = new HostTree(join(dir, 'h'), []);
+    await expect(
+      startAgent(
+        {
+          kubeletDir: kubelet.root,
+          source: host.source,
+          scan: () => host.report(),
+          configFile: undefined,
+          stateDir: join(dir, 'state'),
+          http,
+          mode: 'register',
+          iommufd: 'auto',
+          cdiDir: dir,
+          rescanMs: 20,
+          hints: [],
+          log: silentLog,
+        },
+        new AbortController().signal,
+      ),
+    ).rejects.toMatchObject({ code: 'USAGE', place: '--http' });
   });
 });
 

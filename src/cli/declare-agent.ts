@@ -10,6 +10,25 @@ export const declareAgent: Declare = (program, io, finish) => {
     .description("Advertise this node's devices to its kubelet, with what their SMMUs can do.")
     .addOption(hostOption())
     .option('--kubelet-dir <dir>', "the kubelet's directory", '/var/lib/kubelet')
+    .option(
+      '--config <file>',
+      'resources by selectors and features (docs/device-plugin.md); read again when it changes',
+    )
+    .addOption(
+      new Option(
+        '--registration <mode>',
+        'register with the kubelet, or let its plugin watcher find the sockets',
+      )
+        .choices(['register', 'watcher'])
+        .default('register'),
+    )
+    .option(
+      '--cdi-dir <dir>',
+      'where CDI specifications are written, if the configuration wants them',
+      '/var/run/cdi',
+    )
+    .option('--state-dir <dir>', 'what survives a restart; default: plugins/vsmmu.io in --kubelet-dir')
+    .option('--http <addr:port>', 'serve /metrics, /healthz, /readyz and /status')
     .addOption(
       new Option('--iommufd <policy>', 'give /dev/iommu to containers whose devices all have a cdev')
         .choices(['auto', 'never'])

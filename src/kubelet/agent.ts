@@ -1,19 +1,24 @@
-import { compareBdf, type Bdf } from '../bdf.js';
 import { messageOf } from '../errors.js';
 import type { HostSource } from '../host/host-source.js';
 import type { HostReport } from '../host/report.js';
 import type { Log } from '../log/log.js';
-import type { IommufdPolicy } from './allocation.js';
+import { nodePaths, type AllocationSettings, type IommufdPolicy } from './allocation.js';
+import { reportChanges } from './changes.js';
+import { namingOf, type AgentConfig } from './config/agent-config.js';
+import { checkDevice } from './device-nodes.js';
 import { DirectoryWatch } from './directory-watch.js';
-import { GroupClaims } from './group-claims.js';
-import { takeInventory, type Inventory, type Naming } from './inventory.js';
+import type { Feed } from './feed.js';
+import type { GroupClaims } from './group-claims.js';
+import { takeInventory, type Inventory } from './inventory.js';
+import { keepVanished } from './inventory-history.js';
+import type { Metrics } from './metrics.js';
 import { pause } from './pause.js';
+import { PciCdiSpec } from './pci-cdi-spec.js';
 import { unhealthy, type PluginDevice } from './plugin-device.js';
 import { listDevicesInUse } from './pod-resources.js';
 import { kubeletDirectories, type KubeletDirectories } from './registration.js';
-import { refuseCollisions, type ResourceName } from './resource-name.js';
-import { ResourcePlugins } from './resource-plugins.js';
-import { reportChanges } from './changes.js';
+import { refuseCollisions } from './resource-name.js';
+import { ResourcePlugins, type PluginStatus, type RegistrationMode } from './resource-plugins.js';
 
 export interface AgentOptions {
   /** "/var/lib/kubelet" */
@@ -22,98 +27,157 @@ export interface AgentOptions {
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
   /** Everything there is to know of the host; costs a scan of sysfs. */
   readonly scan: (signal: AbortSignal) => Promise<HostReport>;
-  readonly naming: Naming;
+  readonly config: Feed<AgentConfig>;
+  readonly mode: RegistrationMode;
+  /** Where the configuration says nothing. */
   readonly iommufd: IommufdPolicy;
+  readonly cdiDir: string;
   /** Between two scans without a hint, ms. */
   readonly rescanMs: number;
   /** Directories whose changes mean that devices came or went; none for a recording. */
   readonly hints: readonly string[];
+  /** What is handed out; shared with the DRA driver. */
+  readonly claims: GroupClaims;
+  readonly metrics: Metrics;
   readonly log: Log;
+  /** Hears of every scan, for the DRA driver. */
+  readonly onScan?: (host: HostReport) => void;
 }
 
 /** While devices are handed out, the kubelet is asked so often whether they still are, ms. */
 const RECONCILE_MS = 10_000;
 const SETTLE_MS = 200;
-
-/**
- * Advertises a node's devices to its kubelet until the signal aborts.
- *
- * @throws VsmmuError only for what a restart can't cure; a missing kubelet or an unreadable device is waited for.
- */
-export async function runAgent(options: AgentOptions, signal: AbortSignal): Promise<void> {
-  const agent = new Agent(options);
-  try {
-    await agent.run(signal);
-  } finally {
-    await agent.close();
-  }
-}
-
 const NO_INVENTORY: Inventory = { resources: new Map(), notAdvertised: [] };
 
-class Agent {
+/** Advertises a node's devices to its kubelet. */
+export class Agent {
   readonly #options: AgentOptions;
   readonly #directories: KubeletDirectories;
-  readonly #claims = new GroupClaims();
   readonly #watch: DirectoryWatch;
   readonly #hints: readonly DirectoryWatch[];
   readonly #plugins: ResourcePlugins;
+  readonly #cdi: PciCdiSpec;
   #inventory = NO_INVENTORY;
+  #scanned = false;
+  #nudge = new AbortController();
 
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#directories = kubeletDirectories(options.kubeletDir);
-    this.#watch = new DirectoryWatch(this.#directories.devicePlugins);
+    const { devicePlugins, pluginsRegistry } = this.#directories;
+    this.#watch = new DirectoryWatch(options.mode === 'register' ? devicePlugins : pluginsRegistry);
     this.#hints = options.hints.map((path) => new DirectoryWatch(path));
+    this.#cdi = new PciCdiSpec(options.cdiDir);
     this.#plugins = new ResourcePlugins({
+      mode: options.mode,
       source: options.source,
-      claims: this.#claims,
-      iommufd: options.iommufd,
+      claims: options.claims,
+      settings: this.#settings(),
       directories: this.#directories,
       watch: this.#watch,
       log: options.log,
-      onAllocated: () => this.#publish(),
+      metrics: options.metrics,
+      onAllocated: () => undefined,
+      onOutdated: () => this.#nudge.abort(),
     });
+    options.claims.onChange(() => this.#publish());
   }
 
+  get inventory(): Inventory {
+    return this.#inventory;
+  }
+
+  get plugins(): ReadonlyMap<string, PluginStatus> {
+    return this.#plugins.status;
+  }
+
+  /** Has the host been looked at? */
+  get scanned(): boolean {
+    return this.#scanned;
+  }
+
+  /** Runs until the signal aborts; a missing kubelet or an unreadable device is waited for, never given up on. */
   async run(signal: AbortSignal): Promise<void> {
-    const scanning = this.#keepScanning(signal);
-    while (!signal.aborted) {
-      await pause(RECONCILE_MS, signal);
-      if (this.#claims.size > 0 && (await this.#learnClaims())) this.#publish();
+    try {
+      await Promise.all([
+        this.#keepScanning(signal),
+        this.#keepConfigured(signal),
+        this.#keepReconciling(signal),
+      ]);
+    } finally {
+      for (const watch of this.#hints) watch.close();
+      await this.#plugins.close();
+      this.#watch.close();
     }
-    await scanning;
   }
 
-  async close(): Promise<void> {
-    for (const watch of this.#hints) watch.close();
-    await this.#plugins.close();
-    this.#watch.close();
+  #settings(): AllocationSettings {
+    const { config, iommufd } = this.#options;
+    const cdi = this.#cdi;
+    return {
+      get iommufd() {
+        return config.value.iommufd ?? iommufd;
+      },
+      get cdi() {
+        return config.value.cdi === true ? cdi : undefined;
+      },
+    };
   }
 
   async #keepScanning(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      this.#nudge = new AbortController();
       await this.#rescan(signal);
       await this.#untilHint(signal);
     }
   }
 
-  async #rescan(signal: AbortSignal): Promise<void> {
-    const { scan, naming, log } = this.#options;
-    try {
-      const host = await scan(signal);
-      const next = takeInventory({ host, naming });
-      refuseCollisions(next.resources.keys());
-      reportChanges(this.#inventory, next, log);
-      this.#inventory = keepVanished(this.#inventory, next);
-      await this.#learnClaims();
-      this.#publish();
-    } catch (error) {
-      if (!signal.aborted) log.error('The host could not be scanned.', { reason: messageOf(error) });
+  /** A new configuration names devices anew: nothing of what the former one named is kept. */
+  async #keepConfigured(signal: AbortSignal): Promise<void> {
+    const { config } = this.#options;
+    let current = config.value;
+    for await (const next of config.watch(signal)) {
+      if (next === current) continue;
+      current = next;
+      const former = [...this.#inventory.resources.keys()];
+      this.#inventory = NO_INVENTORY;
+      await this.#rescan(signal);
+      const gone = former.filter((resource) => !this.#inventory.resources.has(resource));
+      await Promise.all(gone.map((resource) => this.#plugins.withdraw(resource)));
     }
   }
 
-  /** Tells the plugins what the last scan found, less what is taken through a group mate. */
+  async #keepReconciling(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await pause(RECONCILE_MS, signal);
+      if (this.#options.claims.all.length > 0) await this.#learnClaims();
+    }
+  }
+
+  async #rescan(signal: AbortSignal): Promise<void> {
+    const { scan, config, log, metrics, onScan } = this.#options;
+    const start = performance.now();
+    try {
+      const host = await scan(signal);
+      const next = takeInventory({ host, naming: namingOf(config.value) });
+      refuseCollisions(next.resources.keys());
+      const inventory = keepVanished(this.#inventory, next);
+      reportChanges(this.#inventory, inventory, log);
+      this.#inventory = inventory;
+      await this.#learnClaims();
+      this.#publish();
+      this.#scanned = true;
+      onScan?.(host);
+      metrics.add('vsmmu_scans_total', { outcome: 'ok' });
+    } catch (error) {
+      if (signal.aborted) return;
+      metrics.add('vsmmu_scans_total', { outcome: 'failed' });
+      log.error('The host could not be scanned.', { reason: messageOf(error) });
+    }
+    metrics.set('vsmmu_scan_seconds', {}, (performance.now() - start) / 1000);
+  }
+
+  /** Tells the plugins what the last scan found, less what is taken through a group mate or a ResourceClaim. */
   #publish(): void {
     for (const [resource, devices] of this.#inventory.resources) {
       this.#plugins.announce(
@@ -121,59 +185,48 @@ class Agent {
         devices.map((device) => this.#withClaims(device)),
       );
     }
+    if (this.#options.config.value.cdi === true) this.#describeForCdi();
   }
 
   #withClaims(device: PluginDevice): PluginDevice {
-    const obstacle = device.health.healthy ? this.#claims.obstacle(device) : undefined;
+    const obstacle = device.health.healthy ? this.#options.claims.obstacle(device) : undefined;
     return obstacle === undefined ? device : { ...device, health: unhealthy(obstacle) };
   }
 
-  /**
-   * Learns from the kubelet which devices pods have.
-   *
-   * @returns whether that changes what may be handed out.
-   */
-  async #learnClaims(): Promise<boolean> {
+  /** A container that is restarted is not allocated anew: its devices must be in the specification after our own restart too. */
+  #describeForCdi(): void {
+    const { source, iommufd, config, log } = this.#options;
+    for (const device of [...this.#inventory.resources.values()].flat()) {
+      const live = checkDevice(source, device);
+      if (!live.ok) continue;
+      try {
+        this.#cdi.put(device.bdf, nodePaths([live.nodes], config.value.iommufd ?? iommufd, source));
+      } catch (error) {
+        log.error('The CDI specification is out of date.', { reason: messageOf(error) });
+        return;
+      }
+    }
+  }
+
+  /** Learns from the kubelet which devices pods have. */
+  async #learnClaims(): Promise<void> {
+    const { claims, log } = this.#options;
     try {
       const inUse = await listDevicesInUse(this.#directories.podResourcesSocket);
       const devices = [...this.#inventory.resources.values()].flat();
-      return this.#claims.reconcile(new Set(inUse.map(({ bdf }) => bdf)), devices);
+      claims.reconcile(new Set(inUse.map(({ bdf }) => bdf)), devices);
     } catch (error) {
-      this.#options.log.debug('The kubelet does not tell which devices pods have.', {
-        reason: messageOf(error),
-      });
-      return false;
+      log.debug('The kubelet does not tell which devices pods have.', { reason: messageOf(error) });
     }
   }
 
   async #untilHint(signal: AbortSignal): Promise<void> {
     const settled = new AbortController();
-    const stop = AbortSignal.any([signal, settled.signal]);
+    const stop = AbortSignal.any([signal, settled.signal, this.#nudge.signal]);
     const { rescanMs } = this.#options;
     await Promise.race([pause(rescanMs, stop), ...this.#hints.map((watch) => watch.hint(stop))]);
     settled.abort();
     // Binding a driver makes several nodes; one scan shall see them all.
-    await pause(SETTLE_MS, signal);
+    await pause(Math.min(SETTLE_MS, rescanMs), signal);
   }
-}
-
-/** A device that was advertised and is not found any more stays in its resource as unhealthy: a pod may have it. */
-function keepVanished(before: Inventory, now: Inventory): Inventory {
-  const found = new Set([...now.resources.values()].flatMap((devices) => devices.map(({ bdf }) => bdf)));
-  const reasons = new Map<Bdf, string>(now.notAdvertised.map(({ bdf, reason }) => [bdf, reason]));
-  const resources = new Map<ResourceName, readonly PluginDevice[]>(now.resources);
-  for (const [resource, devices] of before.resources) {
-    const vanished = devices
-      .filter(({ bdf }) => !found.has(bdf))
-      .map((device) => ({
-        ...device,
-        health: unhealthy(reasons.get(device.bdf) ?? 'it is gone from the host'),
-      }));
-    const all = [...(now.resources.get(resource) ?? []), ...vanished];
-    resources.set(
-      resource,
-      all.sort((a, b) => compareBdf(a.bdf, b.bdf)),
-    );
-  }
-  return { ...now, resources };
 }

@@ -1,12 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
 import { VsmmuError } from '../errors.js';
-import type {
-  ContainerAllocateResponseSchema,
-  DeviceSpecSchema,
-} from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
+import type { ContainerAllocateResponseSchema } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
 import type { HostSource } from '../host/host-source.js';
 import { checkDevice, IOMMUFD_NODE, isPresent, type DeviceNodes } from './device-nodes.js';
+import type { PciCdiSpec } from './pci-cdi-spec.js';
 import type { GroupClaims } from './group-claims.js';
 import type { PluginDevice } from './plugin-device.js';
 import { environmentVariable, type ResourceName } from './resource-name.js';
@@ -19,14 +17,20 @@ export const IOMMUFD_POLICIES = ['auto', 'never'] as const;
 export type IommufdPolicy = (typeof IOMMUFD_POLICIES)[number];
 
 export type ContainerAllocation = MessageInitShape<typeof ContainerAllocateResponseSchema>;
-type DeviceSpec = MessageInitShape<typeof DeviceSpecSchema>;
 
 export interface AllocationContext {
   readonly resource: ResourceName;
   readonly devices: ReadonlyMap<Bdf, PluginDevice>;
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
   readonly claims: GroupClaims;
+  readonly settings: AllocationSettings;
+}
+
+/** May change between two calls, with the configuration. */
+export interface AllocationSettings {
   readonly iommufd: IommufdPolicy;
+  /** Hand the nodes out by CDI instead of by the kubelet; undefined: by the kubelet. */
+  readonly cdi: PciCdiSpec | undefined;
 }
 
 /**
@@ -37,13 +41,13 @@ export interface AllocationContext {
  */
 export function allocate(ids: readonly string[], context: AllocationContext): ContainerAllocation {
   const devices = requested(ids, context);
-  const nodes = devices.map((device) => nodesOf(device, context));
+  const nodes = devices.map((device) => ({ device, nodes: nodesOf(device, context) }));
   refuseTakenGroups(devices, context.claims);
   context.claims.claim(devices);
   return {
     // virt-launcher pops addresses in this order; the kubelet's order is that of a hash.
     envs: { [environmentVariable(context.resource)]: devices.map(({ bdf }) => bdf).join(',') },
-    devices: deviceSpecs(nodes, context),
+    ...handOver(nodes, context),
   };
 }
 
@@ -82,11 +86,35 @@ function refuseTakenGroups(devices: readonly PluginDevice[], claims: GroupClaims
   }
 }
 
-function deviceSpecs(nodes: readonly DeviceNodes[], { iommufd, source }: AllocationContext): DeviceSpec[] {
+interface Handed {
+  readonly device: PluginDevice;
+  readonly nodes: DeviceNodes;
+}
+
+function handOver(handed: readonly Handed[], { settings, source }: AllocationContext): ContainerAllocation {
+  const { cdi, iommufd } = settings;
+  if (cdi !== undefined) {
+    for (const { device, nodes } of handed) cdi.put(device.bdf, nodePaths([nodes], iommufd, source));
+    return { cdiDevices: handed.map(({ device }) => ({ name: cdi.idOf(device.bdf) })) };
+  }
+  const paths = nodePaths(
+    handed.map(({ nodes }) => nodes),
+    iommufd,
+    source,
+  );
+  return { devices: paths.map((path) => ({ containerPath: path, hostPath: path, permissions: 'mrw' })) };
+}
+
+/** Every node that these devices need, each once. */
+export function nodePaths(
+  nodes: readonly DeviceNodes[],
+  iommufd: IommufdPolicy,
+  source: Pick<HostSource, 'exists'>,
+): string[] {
   // KubeVirt's launcher skips all ownership fixes where /dev/vfio/vfio is absent, so it always goes along.
   const paths = new Set(nodes.flatMap(({ container, group }) => [container, group]));
   for (const { cdev } of nodes) if (cdev !== undefined) paths.add(cdev);
   const wantsIommufd = iommufd === 'auto' && nodes.every(({ cdev }) => cdev !== undefined);
   if (wantsIommufd && isPresent(source, IOMMUFD_NODE)) paths.add(IOMMUFD_NODE);
-  return [...paths].map((path) => ({ containerPath: path, hostPath: path, permissions: 'mrw' }));
+  return [...paths];
 }

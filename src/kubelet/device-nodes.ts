@@ -79,7 +79,7 @@ function isAbsent(source: Sysfs, path: string): boolean {
   return found.ok && !found.value;
 }
 
-export function isPresent(source: Sysfs, path: string): boolean {
+export function isPresent(source: Pick<HostSource, 'exists'>, path: string): boolean {
   const found = source.exists(path);
   return found.ok && found.value;
 }

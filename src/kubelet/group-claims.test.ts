@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Bdf } from '../bdf.js';
 import { formatBdf } from '../bdf.js';
-import { GroupClaims } from './group-claims.js';
+import { claimsFromJson, claimsToJson, GroupClaims } from './group-claims.js';
 import { HEALTHY, type PluginDevice } from './plugin-device.js';
 
 const MINUTES = 60_000;
@@ -61,33 +61,82 @@ describe('the kubelet lists what pods have', () => {
   test('a claim it listed ends when it lists it no more', () => {
     const { claims: held } = claims();
     held.claim([a]);
-    expect(held.reconcile(used(a), all)).toBe(false);
-    expect(held.reconcile(used(), all)).toBe(true);
+    held.reconcile(used(a), all);
+    held.reconcile(used(), all);
     expect(held.obstacle(b)).toBeUndefined();
-    expect(held.size).toBe(0);
+    expect(held.all).toEqual([]);
   });
 
   test('a claim it has not listed yet holds: the pod is still being admitted', () => {
     const { claims: held, wait } = claims();
     held.claim([a]);
     wait(5 * MINUTES);
-    expect(held.reconcile(used(), all)).toBe(false);
+    held.reconcile(used(), all);
     expect(held.obstacle(b)).toBeDefined();
     wait(1);
-    expect(held.reconcile(used(), all)).toBe(true);
+    held.reconcile(used(), all);
     expect(held.obstacle(b)).toBeUndefined();
   });
 
   test('devices in use that nobody claimed here are taken over', () => {
     const { claims: held } = claims();
-    expect(held.reconcile(used(b), all)).toBe(true);
+    let changes = 0;
+    held.onChange(() => changes++);
+    held.reconcile(used(b), all);
     expect(held.obstacle(a)).toMatch(/0000:02:00.0/);
-    expect(held.reconcile(used(b), all)).toBe(false);
+    held.reconcile(used(b), all);
+    expect(changes).toBe(1);
   });
 
   test('of a pod with both mates, both are known', () => {
     const { claims: held } = claims();
     held.reconcile(used(a, b), all);
     expect(all.map((each) => held.obstacle(each))).toEqual([undefined, undefined, undefined]);
+  });
+});
+
+describe('a prepared ResourceClaim', () => {
+  test('keeps the device plugin from its device and from the mates, until it is unprepared', () => {
+    const { claims: held } = claims();
+    held.claim([a], 'claim x');
+    expect([a, b, c].map((each) => held.obstacle(each))).toEqual([
+      'IOMMU group 7 is in use through 0000:01:00.0 by claim x',
+      'IOMMU group 7 is in use through 0000:01:00.0 by claim x',
+      undefined,
+    ]);
+    expect(held.obstacle(a, 'claim x')).toBeUndefined();
+    expect(held.obstacle(b, 'claim y')).toBeDefined();
+    held.reconcile(used(), all);
+    expect(held.obstacle(a)).toBeDefined();
+    held.release('claim x');
+    expect(held.obstacle(a)).toBeUndefined();
+  });
+
+  test("is kept from a container's device", () => {
+    const { claims: held } = claims();
+    held.claim([a]);
+    expect(held.rivals(a, used(a), 'claim x')).toEqual([a.bdf]);
+  });
+});
+
+describe('written down', () => {
+  test('claims come back as they were', () => {
+    const { claims: held } = claims();
+    held.claim([a, b]);
+    held.claim([c], 'claim x');
+    const read = claimsFromJson(JSON.parse(JSON.stringify(claimsToJson(held.all))));
+    expect(read).toEqual(held.all);
+    const { claims: other } = claims();
+    other.restore(read!);
+    expect(other.obstacle(c)).toBe(held.obstacle(c));
+  });
+
+  test.each([
+    ['no list', {}],
+    ['a bad address', [{ group: 1, devices: ['x'], holder: 'container', since: 0, confirmed: true }]],
+    ['a bad holder', [{ group: 1, devices: [], holder: 'pod', since: 0, confirmed: true }]],
+    ['no group', [{ devices: [], holder: 'container', since: 0, confirmed: true }]],
+  ])('%s is not taken for claims', (_, json) => {
+    expect(claimsFromJson(json)).toBeUndefined();
   });
 });

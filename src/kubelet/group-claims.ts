@@ -1,10 +1,15 @@
-import type { Bdf } from '../bdf.js';
+import { parseBdf, type Bdf } from '../bdf.js';
 import type { PluginDevice } from './plugin-device.js';
 
-/** A container's hold on an IOMMU group. */
-interface Claim {
+/** Who has a group: a container by the device plugin (the API does not say which), or a prepared ResourceClaim. */
+export type Holder = 'container' | `claim ${string}`;
+
+/** A hold on an IOMMU group; the devices that were asked for, out of all its members. */
+export interface GroupClaim {
+  readonly group: number;
   readonly devices: ReadonlySet<Bdf>;
-  /** Clock of the last Allocate, ms. */
+  readonly holder: Holder;
+  /** Clock of the last Allocate, ms since the epoch. */
   readonly since: number;
   /** Has the kubelet listed one of the devices as in use since then? */
   readonly confirmed: boolean;
@@ -16,74 +21,143 @@ interface Claim {
  */
 const UNCONFIRMED_MS = 5 * 60_000;
 
+type Member = Pick<PluginDevice, 'bdf' | 'iommuGroup'>;
+
 /**
- * Which groups are handed out. The device plugin API has no "released": claims end when the kubelet's list of
- * pod resources no longer names the devices.
+ * Which IOMMU groups are handed out: one table for the device plugin and the DRA driver, so that together they never
+ * hand a group out twice. The device plugin API has no "released": a container's claims end when the kubelet's list
+ * of pod resources no longer names the devices. A ResourceClaim's end when it is unprepared.
  */
 export class GroupClaims {
-  readonly #claims = new Map<number, Claim>();
+  readonly #claims = new Map<number, GroupClaim>();
   readonly #now: () => number;
+  readonly #listeners = new Set<() => void>();
 
   constructor(now: () => number = Date.now) {
     this.#now = now;
   }
 
-  get size(): number {
-    return this.#claims.size;
+  get all(): readonly GroupClaim[] {
+    return [...this.#claims.values()];
   }
 
-  /** Devices of the group that another container holds; empty where the device is free to be handed out. */
-  rivals(device: PluginDevice, together: ReadonlySet<Bdf>): readonly Bdf[] {
-    const claim = this.#claims.get(device.iommuGroup);
-    if (claim === undefined || claim.devices.has(device.bdf)) return [];
-    return [...claim.devices].filter((holder) => !together.has(holder));
+  /** Called after every change. */
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener);
   }
 
-  /** Hands the devices' groups to one container; a former claim on the same device is over, or the kubelet would not ask. */
-  claim(devices: readonly PluginDevice[]): void {
-    for (const { iommuGroup } of devices) {
-      const members = devices.filter((device) => device.iommuGroup === iommuGroup);
-      this.#set(
-        iommuGroup,
-        members.map(({ bdf }) => bdf),
-        false,
-      );
-    }
-  }
-
-  /** Why a mate's holder keeps this device from being handed out; undefined: nothing does. */
-  obstacle(device: PluginDevice): string | undefined {
-    const rivals = this.rivals(device, new Set());
-    return rivals.length === 0
-      ? undefined
-      : `IOMMU group ${device.iommuGroup} is in use through ${rivals.join(', ')}`;
+  /** Takes over what an earlier process wrote down; a claim that is there already wins. */
+  restore(claims: readonly GroupClaim[]): void {
+    for (const claim of claims) if (!this.#claims.has(claim.group)) this.#claims.set(claim.group, claim);
   }
 
   /**
-   * Ends the claims whose devices no pod uses any more, and adds those of devices that are in use.
-   *
-   * @returns whether anything changed.
+   * Devices of the group that someone else has; empty where the device is free for this holder.
+   * A container's claim on the very same device is over, or the kubelet would not hand it out again.
    */
-  reconcile(inUse: ReadonlySet<Bdf>, devices: readonly PluginDevice[]): boolean {
+  rivals(device: Member, together: ReadonlySet<Bdf>, holder: Holder = 'container'): readonly Bdf[] {
+    const claim = this.#claims.get(device.iommuGroup);
+    if (claim === undefined) return [];
+    if (claim.holder !== holder) return [...claim.devices];
+    if (holder !== 'container' || claim.devices.has(device.bdf)) return [];
+    return [...claim.devices].filter((held) => !together.has(held));
+  }
+
+  /** Hands the devices' groups to one holder. */
+  claim(devices: readonly Member[], holder: Holder = 'container'): void {
+    for (const { iommuGroup } of devices) {
+      const members = devices.filter((device) => device.iommuGroup === iommuGroup);
+      this.#set(iommuGroup, new Set(members.map(({ bdf }) => bdf)), holder, holder !== 'container');
+    }
+    this.#tell();
+  }
+
+  release(holder: Holder): void {
+    const held = this.all.filter((claim) => claim.holder === holder);
+    for (const { group } of held) this.#claims.delete(group);
+    if (held.length > 0) this.#tell();
+  }
+
+  /** Why this device can't be handed to the holder; undefined: nothing speaks against it. */
+  obstacle(device: Member, holder: Holder = 'container'): string | undefined {
+    const rivals = this.rivals(device, new Set(), holder);
+    if (rivals.length === 0) return undefined;
+    const by = this.#claims.get(device.iommuGroup)?.holder;
+    const who = by === undefined || by === 'container' ? '' : ` by ${by}`;
+    return `IOMMU group ${device.iommuGroup} is in use through ${rivals.join(', ')}${who}`;
+  }
+
+  /**
+   * Ends containers' claims whose devices no pod uses any more, and adds those of devices that are in use.
+   *
+   * @param inUse what pods have by any device plugin
+   */
+  reconcile(inUse: ReadonlySet<Bdf>, devices: readonly Member[]): void {
+    const ended = this.#endUnused(inUse);
+    const found = this.#takeOver(inUse, devices);
+    if (ended || found) this.#tell();
+  }
+
+  #endUnused(inUse: ReadonlySet<Bdf>): boolean {
     let changed = false;
     for (const [group, claim] of this.#claims) {
-      if ([...claim.devices].some((bdf) => inUse.has(bdf)))
+      if (claim.holder !== 'container') continue;
+      if ([...claim.devices].some((bdf) => inUse.has(bdf))) {
+        changed ||= !claim.confirmed;
         this.#claims.set(group, { ...claim, confirmed: true });
-      else if (claim.confirmed || this.#now() - claim.since > UNCONFIRMED_MS) {
-        changed = this.#claims.delete(group) || changed;
+      } else if (claim.confirmed || this.#now() - claim.since > UNCONFIRMED_MS) {
+        this.#claims.delete(group);
+        changed = true;
       }
     }
-    for (const device of devices) {
-      if (!inUse.has(device.bdf) || this.#claims.get(device.iommuGroup)?.devices.has(device.bdf) === true)
-        continue;
-      const holders = this.#claims.get(device.iommuGroup)?.devices ?? [];
-      this.#set(device.iommuGroup, [...holders, device.bdf], true);
+    return changed;
+  }
+
+  #takeOver(inUse: ReadonlySet<Bdf>, devices: readonly Member[]): boolean {
+    let changed = false;
+    for (const { bdf, iommuGroup } of devices) {
+      const claim = this.#claims.get(iommuGroup);
+      const known = claim !== undefined && (claim.holder !== 'container' || claim.devices.has(bdf));
+      if (known || !inUse.has(bdf)) continue;
+      this.#set(iommuGroup, new Set([...(claim?.devices ?? []), bdf]), 'container', true);
       changed = true;
     }
     return changed;
   }
 
-  #set(group: number, devices: readonly Bdf[], confirmed: boolean): void {
-    this.#claims.set(group, { devices: new Set(devices), since: this.#now(), confirmed });
+  #set(group: number, devices: ReadonlySet<Bdf>, holder: Holder, confirmed: boolean): void {
+    this.#claims.set(group, { group, devices, holder, since: this.#now(), confirmed });
   }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** As written to disk. */
+export function claimsToJson(claims: readonly GroupClaim[]): object[] {
+  return claims.map((claim) => ({ ...claim, devices: [...claim.devices] }));
+}
+
+/** @returns undefined where the JSON is not what {@link claimsToJson} wrote. */
+export function claimsFromJson(json: unknown): GroupClaim[] | undefined {
+  if (!Array.isArray(json)) return undefined;
+  const claims = json.map((item: unknown) => claimFromJson(item));
+  return claims.every((claim) => claim !== undefined) ? claims : undefined;
+}
+
+function claimFromJson(json: unknown): GroupClaim | undefined {
+  if (typeof json !== 'object' || json === null) return undefined;
+  const { group, devices, holder, since, confirmed }: Partial<Record<keyof GroupClaim, unknown>> = json;
+  if (typeof group !== 'number' || typeof since !== 'number' || typeof confirmed !== 'boolean')
+    return undefined;
+  if (!Array.isArray(devices) || !isHolder(holder)) return undefined;
+  const bdfs = devices.map((device: unknown) => (typeof device === 'string' ? parseBdf(device) : undefined));
+  return bdfs.every((bdf) => bdf !== undefined)
+    ? { group, devices: new Set(bdfs), holder, since, confirmed }
+    : undefined;
+}
+
+function isHolder(holder: unknown): holder is Holder {
+  return typeof holder === 'string' && (holder === 'container' || holder.startsWith('claim '));
 }

@@ -13,10 +13,12 @@ export interface Registered {
   /** The service for one server; it counts the server's device streams. */
   readonly serviceFor: (streams: StreamCount) => ServedService;
   readonly directories: KubeletDirectories;
-  /** Of `directories.devicePlugins`; shared by all resources. */
+  /** Of the directory that has the socket; shared by all resources. */
   readonly watch: DirectoryWatch;
   readonly log: Log;
+  readonly onServing: (socket: string) => void;
   readonly onRegistered: () => void;
+  readonly onRefused: () => void;
 }
 
 /** The kubelet opens ListAndWatch right after Register; without a stream for so long, it has lost us. */
@@ -55,6 +57,7 @@ async function oneRegistration(plugin: Registered, backoff: Backoff, signal: Abo
     });
     return 'its socket could not be served';
   }
+  plugin.onServing(server.path);
   try {
     const kubelet = await registerUntilTaken(plugin, server, backoff, signal);
     return kubelet === undefined
@@ -95,6 +98,7 @@ async function registerUntilTaken(
       const reason = messageOf(error);
       if (reason !== complaint) log.warn('Not registered yet; trying on.', { resource, reason });
       complaint = reason;
+      plugin.onRefused();
     }
     // A kubelet that is not there yet is waited for, not backed off from: its socket's appearance is a hint.
     await watch.hint(signal, kubelet === undefined ? undefined : backoff.next());

@@ -1,6 +1,6 @@
 import { VsmmuError } from '../errors.js';
-import { valueOf } from '../smmu/answer.js';
 import type { DeviceReport } from '../host/report.js';
+import { valueOf } from '../smmu/answer.js';
 
 declare const resourceName: unique symbol;
 
@@ -76,6 +76,7 @@ export function socketName(resource: ResourceName): string {
   return `${resource.replace('/', '~')}.sock`;
 }
 
+/** Domain of the resources that are named without a configuration. */
 export const DEFAULT_DOMAIN = 'vsmmu.io';
 
 /**
@@ -84,7 +85,9 @@ export const DEFAULT_DOMAIN = 'vsmmu.io';
  *
  * @returns undefined where sysfs does not tell what the device is.
  */
-export function defaultResourceName(device: DeviceReport): ResourceName | undefined {
+export function defaultResourceName(
+  device: Pick<DeviceReport, 'vendor' | 'device' | 'effectiveAts'>,
+): ResourceName | undefined {
   if (device.vendor === undefined || device.device === undefined) return undefined;
   const hex = (id: number) => id.toString(16).padStart(4, '0');
   const ats = valueOf(device.effectiveAts) === true ? '-ats' : '';

@@ -1,25 +1,46 @@
 import { messageOf } from '../errors.js';
 import type { Log } from '../log/log.js';
-import { announcementKey, devicePluginService, type DeviceList } from './plugin-server.js';
 import type { AllocationContext } from './allocation.js';
 import type { DirectoryWatch } from './directory-watch.js';
 import { Feed } from './feed.js';
 import { keepRegistered } from './keep-registered.js';
+import { keepWatched } from './keep-watched.js';
+import type { Metrics } from './metrics.js';
+import { announcementKey, devicePluginService, type DeviceList } from './plugin-server.js';
 import type { KubeletDirectories } from './registration.js';
 import type { ResourceName } from './resource-name.js';
+import type { StreamCount } from './stream-count.js';
+
+/** register: the plugin calls the kubelet, as Kubernetes documents. watcher: the kubelet finds the socket. */
+export const REGISTRATION_MODES = ['register', 'watcher'] as const;
+export type RegistrationMode = (typeof REGISTRATION_MODES)[number];
 
 export interface ResourcePluginsOptions extends Omit<AllocationContext, 'resource' | 'devices'> {
+  readonly mode: RegistrationMode;
   readonly directories: KubeletDirectories;
   readonly watch: DirectoryWatch;
   readonly log: Log;
-  readonly onAllocated: (resource: ResourceName, durationMs: number, failed: boolean) => void;
+  readonly metrics: Metrics;
+  readonly onAllocated: () => void;
+  /** Allocate found the host changed: what was advertised is out of date. */
+  readonly onOutdated: () => void;
 }
 
 interface RunningPlugin {
   readonly feed: Feed<DeviceList>;
   readonly stop: AbortController;
-  readonly stopped: Promise<void>;
-  registrations: number;
+  stopped: Promise<void>;
+  /** The server as it is now. */
+  streams: StreamCount | undefined;
+  socket: string | undefined;
+}
+
+export interface PluginStatus {
+  readonly devices: DeviceList;
+  /** Does the kubelet watch the devices right now? */
+  readonly watched: boolean;
+  /** Path of the socket it is served on; undefined: not at the moment. */
+  readonly socket: string | undefined;
 }
 
 /** The plugins of a node: one a resource, each with its own socket and its own registration. */
@@ -31,13 +52,14 @@ export class ResourcePlugins {
     this.#options = options;
   }
 
-  get resources(): ReadonlyMap<ResourceName, DeviceList> {
-    return new Map([...this.#running].map(([name, { feed }]) => [name, feed.value]));
-  }
-
-  /** How often the kubelet took the resource's registration; undefined: there is no such resource. */
-  registrations(resource: ResourceName): number | undefined {
-    return this.#running.get(resource)?.registrations;
+  get status(): ReadonlyMap<ResourceName, PluginStatus> {
+    const entries = [...this.#running].map(
+      ([name, { feed, streams, socket }]): [ResourceName, PluginStatus] => [
+        name,
+        { devices: feed.value, watched: (streams?.open ?? 0) > 0, socket },
+      ],
+    );
+    return new Map(entries);
   }
 
   /** Announces the devices of a resource, starting its plugin where there is none yet. */
@@ -67,36 +89,59 @@ export class ResourcePlugins {
   }
 
   #start(resource: ResourceName, devices: DeviceList): void {
-    const { directories, watch, log, onAllocated, ...allocation } = this.#options;
+    const { mode, directories, watch, log, metrics } = this.#options;
     const feed = new Feed(devices, announcementKey);
     const stop = new AbortController();
-    const stopped = keepRegistered(
+    const keep = mode === 'register' ? keepRegistered : keepWatched;
+    const plugin: RunningPlugin = {
+      feed,
+      stop,
+      stopped: Promise.resolve(),
+      streams: undefined,
+      socket: undefined,
+    };
+    this.#running.set(resource, plugin);
+    plugin.stopped = keep(
       {
         resource,
         directories,
         watch,
         log,
-        serviceFor: (streams) =>
-          devicePluginService({
-            ...allocation,
-            resource,
-            feed,
-            log,
-            events: {
-              streamOpened: () => streams.opened(),
-              streamEnded: () => streams.ended(),
-              allocated: (durationMs, failed) => onAllocated(resource, durationMs, failed),
-            },
-          }),
-        onRegistered: () => {
-          plugin.registrations++;
+        serviceFor: (streams) => {
+          plugin.streams = streams;
+          return this.#service(resource, feed, streams);
         },
+        onServing: (socket) => {
+          plugin.socket = socket;
+        },
+        onRegistered: () => metrics.add('vsmmu_registrations_total', { resource }),
+        onRefused: () => metrics.add('vsmmu_registration_failures_total', { resource }),
       },
       stop.signal,
     ).catch((error: unknown) => {
       log.error('A device plugin ended.', { resource, reason: messageOf(error) });
     });
-    const plugin: RunningPlugin = { feed, stop, stopped, registrations: 0 };
-    this.#running.set(resource, plugin);
+  }
+
+  #service(resource: ResourceName, feed: Feed<DeviceList>, streams: StreamCount) {
+    const { source, claims, settings, log, metrics, onAllocated, onOutdated } = this.#options;
+    return devicePluginService({
+      resource,
+      source,
+      claims,
+      settings,
+      feed,
+      log,
+      events: {
+        streamOpened: () => streams.opened(),
+        streamEnded: () => streams.ended(),
+        allocated: (durationMs, failed) => {
+          metrics.observe('vsmmu_allocate_seconds', durationMs / 1000);
+          metrics.add('vsmmu_allocations_total', { resource, outcome: failed ? 'refused' : 'ok' });
+          if (failed) onOutdated();
+          else onAllocated();
+        },
+      },
+    });
   }
 }

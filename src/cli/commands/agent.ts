@@ -1,12 +1,12 @@
-import { dirname } from 'node:path';
+import { join } from 'node:path';
 import { ExitStatus } from '../../errors.js';
 import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
-import { REPLY_CACHE } from '../../host/reply-cache.js';
-import { runAgent, type AgentOptions } from '../../kubelet/agent.js';
 import type { IommufdPolicy } from '../../kubelet/allocation.js';
-import { defaultResourceName } from '../../kubelet/resource-name.js';
+import { CDI_DIR } from '../../kubelet/cdi.js';
 import { rememberReplies, type ProbeMemory } from '../../kubelet/remembered-probe.js';
+import type { RegistrationMode } from '../../kubelet/resource-plugins.js';
+import { startAgent } from '../../kubelet/start-agent.js';
 import { winstonLog, type LogFormat, type LogLevel } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
 
@@ -14,7 +14,12 @@ export interface AgentCommandOptions {
   /** A recording instead of the live host. */
   readonly host?: string | undefined;
   readonly kubeletDir: string;
+  readonly config?: string | undefined;
+  readonly registration?: RegistrationMode | undefined;
   readonly iommufd: IommufdPolicy;
+  readonly cdiDir?: string | undefined;
+  readonly stateDir?: string | undefined;
+  readonly http?: string | undefined;
   /** false: it may not bind devices to ask them; a reader does, and keeps the answers. */
   readonly bind?: boolean | undefined;
   readonly rescanSeconds: number;
@@ -30,29 +35,33 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
   const memory: ProbeMemory = new Map();
   const { host } = options;
   const source = await openHost({ host });
-  const agent: AgentOptions = {
-    kubeletDir: options.kubeletDir,
-    source,
-    scan: async (signal) => {
-      // Opened for each scan: a live host holds the probe lock while it is open.
-      const scanned = host === undefined ? await openHost({ bind: options.bind }) : source;
-      try {
-        return await probeHost(rememberReplies(scanned, memory), { signal });
-      } finally {
-        if (scanned !== source) await scanned.close();
-      }
-    },
-    naming: (device) => {
-      const resource = defaultResourceName(device);
-      return resource === undefined ? { reason: 'its PCI ids could not be read' } : { resource };
-    },
-    iommufd: options.iommufd,
-    rescanMs: options.rescanSeconds * 1000,
-    hints: host === undefined ? ['/dev/vfio', '/dev/vfio/devices', dirname(REPLY_CACHE)] : [],
-    log,
-  };
   try {
-    await runAgent(agent, signal);
+    await startAgent(
+      {
+        kubeletDir: options.kubeletDir,
+        configFile: options.config,
+        mode: options.registration ?? 'register',
+        iommufd: options.iommufd,
+        cdiDir: options.cdiDir ?? CDI_DIR,
+        stateDir: options.stateDir ?? join(options.kubeletDir, 'plugins/vsmmu.io'),
+        http: options.http,
+        onHttp: (port) => log.info('Serving HTTP.', { port }),
+        source,
+        scan: async (scanSignal) => {
+          // Opened for each scan: a live host holds the probe lock while it is open.
+          const scanned = host === undefined ? await openHost({ bind: options.bind }) : source;
+          try {
+            return await probeHost(rememberReplies(scanned, memory), { signal: scanSignal });
+          } finally {
+            if (scanned !== source) await scanned.close();
+          }
+        },
+        rescanMs: options.rescanSeconds * 1000,
+        hints: host === undefined ? ['/dev/vfio', '/dev/vfio/devices'] : [],
+        log,
+      },
+      signal,
+    );
   } finally {
     await source.close();
   }

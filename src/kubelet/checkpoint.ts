@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto';
+import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { errnoOf, messageOf, VsmmuError } from '../errors.js';
+
+const FORMAT = 1;
+
+/** What a checkpoint held. `damaged` was put aside under the name given, for a person to look at. */
+export type CheckpointRead<T> =
+  | { readonly kind: 'read'; readonly value: T }
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'damaged'; readonly because: string; readonly putAside: string };
+
+/**
+ * State that survives the process: one JSON file with a format number and a checksum, replaced as a whole. Killed at
+ * any moment, it is the old state or the new one. Writes of one checkpoint follow each other; of those that pile up
+ * only the last is written.
+ */
+export class Checkpoint<T> {
+  readonly #path: string;
+  readonly #parse: (json: unknown) => T | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #pending: { readonly text: string; readonly done: Promise<void> } | undefined;
+  #counter = 0;
+
+  /** @param parse undefined: the JSON is not such a state. */
+  constructor(path: string, parse: (json: unknown) => T | undefined) {
+    this.#path = path;
+    this.#parse = parse;
+  }
+
+  /** @throws VsmmuError STATE_UNWRITABLE where the file is there and can't be read, or can't be put aside */
+  async read(): Promise<CheckpointRead<T>> {
+    try {
+      await this.#removeLeftovers();
+      const text = await readFile(this.#path, 'utf8');
+      const decoded = this.#decode(text);
+      if ('value' in decoded) return { kind: 'read', value: decoded.value };
+      const putAside = `${this.#path}.damaged`;
+      await rename(this.#path, putAside);
+      return { kind: 'damaged', because: decoded.because, putAside };
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return { kind: 'missing' };
+      throw unwritable(this.#path, error);
+    }
+  }
+
+  /**
+   * Resolves when this value, or a later one, is on disk.
+   *
+   * @throws VsmmuError STATE_UNWRITABLE; the file then still holds the former state
+   */
+  write(value: T, json: unknown = value): Promise<void> {
+    const data = JSON.stringify(json);
+    const text = `${JSON.stringify({ format: FORMAT, checksum: checksumOf(data) }).slice(0, -1)},"data":${data}}\n`;
+    if (this.#pending !== undefined) {
+      this.#pending = { text, done: this.#pending.done };
+      return this.#pending.done;
+    }
+    const done = this.#writing.then(() => {
+      const latest = this.#pending?.text ?? text;
+      this.#pending = undefined;
+      return this.#replace(latest);
+    });
+    this.#pending = { text, done };
+    this.#writing = done.catch(() => undefined);
+    return done;
+  }
+
+  #decode(text: string): { readonly value: T } | { readonly because: string } {
+    let outer: unknown;
+    try {
+      outer = JSON.parse(text);
+    } catch (error) {
+      return { because: `it is no JSON: ${messageOf(error)}` };
+    }
+    if (typeof outer !== 'object' || outer === null) return { because: 'it is no JSON object' };
+    const { format, checksum, data }: { format?: unknown; checksum?: unknown; data?: unknown } = outer;
+    if (format !== FORMAT) return { because: `its format is ${JSON.stringify(format)}, not ${FORMAT}` };
+    if (data === undefined || checksum !== checksumOf(JSON.stringify(data)))
+      return { because: 'its checksum is wrong' };
+    const value = this.#parse(data);
+    return value === undefined ? { because: 'its content is none that this version writes' } : { value };
+  }
+
+  async #replace(text: string): Promise<void> {
+    const dir = dirname(this.#path);
+    const temporary = join(dir, `${this.#temporaryPrefix()}${process.pid}-${this.#counter++}`);
+    try {
+      await mkdir(dir, { recursive: true, mode: 0o750 });
+      const file = await open(temporary, 'wx', 0o600);
+      try {
+        await file.writeFile(text);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(temporary, this.#path);
+      await syncDirectory(dir);
+    } catch (error) {
+      // What can't be removed now is removed by the next read.
+      await rm(temporary, { force: true }).catch(() => undefined);
+      throw unwritable(this.#path, error);
+    }
+  }
+
+  #temporaryPrefix(): string {
+    return `.${basename(this.#path)}.`;
+  }
+
+  /** Of a process that was killed while it wrote. */
+  async #removeLeftovers(): Promise<void> {
+    const dir = dirname(this.#path);
+    for (const name of await readdir(dir)) {
+      if (name.startsWith(this.#temporaryPrefix())) await rm(join(dir, name), { force: true });
+    }
+  }
+}
+
+function checksumOf(data: string): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+/** Without it a power cut may undo the rename. */
+async function syncDirectory(dir: string): Promise<void> {
+  const handle = await open(dir, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function unwritable(path: string, cause: unknown): VsmmuError {
+  return new VsmmuError('STATE_UNWRITABLE', `The state cannot be kept: ${messageOf(cause)}`, {
+    place: path,
+    remedy: `Give the agent a writable directory ${dirname(path)} with space on it.`,
+    cause,
+  });
+}

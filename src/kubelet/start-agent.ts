@@ -1,0 +1,157 @@
+import { join } from 'node:path';
+import { messageOf } from '../errors.js';
+import { DevicePlugin } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
+import { unixClient } from '../grpc/client.js';
+import type { Log } from '../log/log.js';
+import { Agent, type AgentOptions } from './agent.js';
+import { Checkpoint } from './checkpoint.js';
+import { DEFAULT_CONFIG, type AgentConfig } from './config/agent-config.js';
+import { Feed } from './feed.js';
+import { claimsFromJson, claimsToJson, GroupClaims, type GroupClaim } from './group-claims.js';
+import { serveHttpEndpoint } from './http-endpoint.js';
+import { Metrics } from './metrics.js';
+
+export interface StartOptions extends Omit<AgentOptions, 'config' | 'claims' | 'metrics' | 'onScan'> {
+  /** YAML file (docs/device-plugin.md); undefined: the defaults serve. */
+  readonly configFile: string | undefined;
+  readonly stateDir: string;
+  /** "127.0.0.1:9401"; undefined: no HTTP endpoint. */
+  readonly http: string | undefined;
+  /** Runs beside the device plugin, over the same table of claims. */
+  readonly driver?: NodeDriver | undefined;
+  readonly onHttp?: (port: number) => void;
+}
+
+/** What the DRA driver is to the agent; it brings the Kubernetes client along and is loaded only when it is wanted. */
+export interface NodeDriver {
+  readonly onScan: NonNullable<AgentOptions['onScan']>;
+  /** Runs until the signal aborts. */
+  run(claims: GroupClaims, metrics: Metrics, signal: AbortSignal): Promise<void>;
+  /** undefined: well. */
+  unready(): string | undefined;
+}
+
+/** Time for one plugin to answer over its own socket. */
+const ROUND_TRIP_MS = 2_000;
+
+/**
+ * Runs the agent until the signal aborts.
+ *
+ * @throws VsmmuError CONFIG_UNREADABLE, CONFIG_MALFORMED, LISTEN_FAILED at the start; later faults are logged and waited out
+ */
+export async function startAgent(options: StartOptions, signal: AbortSignal): Promise<void> {
+  const { log, driver } = options;
+  const metrics = new Metrics();
+  const claims = new GroupClaims();
+  const config = await openConfig(options, metrics, signal);
+  const ended = new AbortController();
+  const until = AbortSignal.any([signal, ended.signal]);
+  await keepClaims(claims, options.stateDir, log);
+  const agent = new Agent({
+    ...options,
+    config,
+    claims,
+    metrics,
+    ...(driver !== undefined && { onScan: driver.onScan }),
+  });
+  const http =
+    options.http === undefined
+      ? undefined
+      : await serveHttpEndpoint({
+          listen: options.http,
+          metrics: () => render(agent, claims, metrics),
+          healthy: () => roundTrip(agent),
+          ready: () => Promise.resolve(unready(agent, driver)),
+          status: () => status(agent, claims),
+        });
+  if (http !== undefined) options.onHttp?.(http.port);
+  try {
+    await Promise.all([agent.run(until), driver?.run(claims, metrics, until)]);
+  } finally {
+    ended.abort();
+    await http?.close();
+  }
+}
+
+async function openConfig(
+  { configFile, log }: StartOptions,
+  metrics: Metrics,
+  signal: AbortSignal,
+): Promise<Feed<AgentConfig>> {
+  if (configFile === undefined) return new Feed(DEFAULT_CONFIG, JSON.stringify);
+  // YAML and the schema cost 10 MB; without a file nobody pays for them.
+  const { readConfig } = await import('./config/config-file.js');
+  const { followConfig } = await import('./config/config-watch.js');
+  const feed = new Feed(await readConfig(configFile), JSON.stringify);
+  const onReload = (taken: boolean) =>
+    metrics.add('vsmmu_config_reloads_total', { outcome: taken ? 'ok' : 'refused' });
+  void followConfig(configFile, feed, log, onReload, signal);
+  return feed;
+}
+
+/** Restores what was handed out, and writes it down from now on. The kubelet knows the rest (PodResources). */
+async function keepClaims(claims: GroupClaims, stateDir: string, log: Log): Promise<void> {
+  const path = join(stateDir, 'claims.json');
+  const checkpoint = new Checkpoint<readonly GroupClaim[]>(path, claimsFromJson);
+  const complain = (error: unknown) =>
+    log.warn('What is handed out is not kept across restarts.', { reason: messageOf(error) });
+  try {
+    const read = await checkpoint.read();
+    if (read.kind === 'read') claims.restore(read.value.filter(({ holder }) => holder === 'container'));
+    if (read.kind === 'damaged') {
+      log.error('The state is damaged and was put aside.', { file: read.putAside, reason: read.because });
+    }
+  } catch (error) {
+    complain(error);
+  }
+  claims.onChange(() => {
+    checkpoint.write(claims.all, claimsToJson(claims.all)).catch(complain);
+  });
+}
+
+/** Asks every plugin over its own socket, as the kubelet would; undefined: all answered. */
+async function roundTrip(agent: Agent): Promise<string | undefined> {
+  const faults = await Promise.all(
+    [...agent.plugins].map(async ([resource, { socket }]) => {
+      if (socket === undefined) return undefined;
+      const client = unixClient(DevicePlugin, socket);
+      try {
+        await client.call.getDevicePluginOptions({}, { timeoutMs: ROUND_TRIP_MS });
+        return undefined;
+      } catch (error) {
+        return `${resource}: ${messageOf(error)}`;
+      } finally {
+        client.close();
+      }
+    }),
+  );
+  const found = faults.filter((fault) => fault !== undefined);
+  return found.length === 0 ? undefined : found.join('\n');
+}
+
+function unready(agent: Agent, driver: NodeDriver | undefined): string | undefined {
+  if (!agent.scanned) return 'the host was not scanned yet';
+  const alone = [...agent.plugins].filter(([, { watched }]) => !watched).map(([resource]) => resource);
+  return alone.length > 0 ? `the kubelet does not watch ${alone.join(', ')}` : driver?.unready();
+}
+
+function render(agent: Agent, claims: GroupClaims, metrics: Metrics): string {
+  for (const gauge of ['vsmmu_devices', 'vsmmu_registered'] as const) metrics.clear(gauge);
+  for (const [resource, { devices, watched }] of agent.plugins) {
+    const healthy = devices.filter(({ health }) => health.healthy).length;
+    metrics.set('vsmmu_devices', { resource, health: 'healthy' }, healthy);
+    metrics.set('vsmmu_devices', { resource, health: 'unhealthy' }, devices.length - healthy);
+    metrics.set('vsmmu_registered', { resource }, watched ? 1 : 0);
+  }
+  metrics.set('vsmmu_devices_not_advertised', {}, agent.inventory.notAdvertised.length);
+  metrics.set('vsmmu_groups_claimed', {}, claims.all.length);
+  return metrics.render();
+}
+
+function status(agent: Agent, claims: GroupClaims): unknown {
+  return {
+    resources: Object.fromEntries(agent.plugins),
+    notAdvertised: agent.inventory.notAdvertised,
+    claims: claimsToJson(claims.all),
+  };
+}
