@@ -26,8 +26,8 @@ export async function bundle(outdir, entryPoints = PROGRAMS, { sourcemap = true 
     platform: 'node',
     target: 'node20',
     // Less source to keep in memory; identifiers stay, so that stack traces can be read.
-  minifySyntax: true,
-  minifyWhitespace: true,
+    minifySyntax: true,
+    minifyWhitespace: true,
     sourcemap,
     metafile: true,
     legalComments: 'none',
