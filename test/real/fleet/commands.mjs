@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import {
+  BASELINES,
+  baseline,
+  NODES,
+  node,
+  POLICIES,
+  policy,
+  PROFILES,
+  profile,
+  vmi,
+  VMIS,
+} from './objects.mjs';
+
+export const COMMANDS = {
+  explain: '`vsmmu explain vmi NAME` over a cluster: policy, nodes, values',
+  overview: '`vsmmu status`, `nodes` and `baseline` over a cluster',
+};
+
+export async function commandChecks(ctx, cluster, file) {
+  const { admin } = cluster;
+  const vsmmu = async (...args) => {
+    const { status, stdout, stderr } = await ctx.run(
+      process.execPath,
+      [ctx.vsmmu, ...args, '--kubeconfig', file],
+      { check: false, timeoutSeconds: 30 },
+    );
+    return { status, stdout, stderr };
+  };
+  const [name] = ['command-node'];
+  await admin.create(NODES, node(name));
+  await admin.create(PROFILES, profile(name, { gpus: 2 }));
+  await admin.create(BASELINES, baseline('empty', { nodeSelector: { matchLabels: { none: 'such' } } }));
+  await admin.create(POLICIES, policy('sixteen', { properties: { ssidsize: 16 } }));
+  await admin.create(VMIS, vmi('train', { gpus: 2 }));
+
+  await ctx.check(COMMANDS.explain, async () => {
+    const { status, stdout, stderr } = await vsmmu('explain', 'vmi', 'train', '-o', 'json');
+    assert.equal(status, 0, stderr);
+    const { touched, policy: decided, nodes } = JSON.parse(stdout);
+    assert.equal(touched.value, true);
+    assert.deepEqual(decided.properties.ssidsize, { value: 16, from: 'Policy sixteen' });
+    const fit = nodes.find((one) => one.node === name);
+    assert.equal(fit.fits, 'yes');
+    assert.equal(fit.smmus[0].vsmmu.ssidsize, 16);
+    const missing = await vsmmu('explain', 'vmi', 'no-such');
+    assert.equal(missing.status, 3);
+    assert.match(missing.stderr, /error\[KUBE_NOT_FOUND\]/);
+  });
+
+  await ctx.check(COMMANDS.overview, async () => {
+    const nodes = await vsmmu('nodes', '-o', 'wide');
+    assert.match(nodes.stdout, new RegExp(`^${name} +1 +1/1 +2 +2 `, 'm'));
+    const status = await vsmmu('status');
+    assert.equal(status.status, 1);
+    assert.match(status.stdout, /finding: Baseline empty has no member/);
+    const baselines = await vsmmu('baseline', '-o', 'json');
+    assert.ok(JSON.parse(baselines.stdout).baselines.some((one) => one.name === 'empty'));
+  });
+}
