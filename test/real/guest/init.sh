@@ -48,6 +48,7 @@ vsmmu() { # name of the output, then arguments
 uname -a >/tmp/out/uname.txt
 vsmmu probe.json probe --all -o json
 vsmmu record.txt record /tmp/out/recording
+vsmmu doctor.json doctor -o json
 dmesg >/tmp/out/dmesg.txt
 # What only a kernel with IOMMUFD can show.
 if [ -e /dev/iommu ]; then

@@ -60,7 +60,7 @@ async function modulesPackages(archive, image) {
   return depends
     .split(/[,|]/)
     .map((item) => item.trim().split(' ')[0])
-    .filter((name) => /^linux-(modules|binary)-/.test(name));
+    .filter((name) => /^linux-(modules|binary|base)-[0-9]/.test(name));
 }
 
 /**
@@ -80,6 +80,11 @@ export async function initramfs(ctx, kernel) {
   });
   await cp(join(here, 'init.sh'), join(folder, 'init'), { mode: 0 });
   const modules = kernel.modules === undefined ? [] : await copyModules(ctx, kernel, folder);
+  // Debian's packages put the kernel's configuration in one of two places, where vsmmu looks for it.
+  for (const config of [`boot/config-${kernel.release}`, `lib/modules/${kernel.release}/config`]) {
+    const from = kernel.modules === undefined ? undefined : join(kernel.modules, config);
+    if (from !== undefined && existsSync(from)) await cp(from, join(folder, config));
+  }
   await writeFile(join(folder, 'modules'), modules.map((name) => `${name}\n`).join(''));
   const archive = `${folder}.cpio`;
   // The kernel unpacks archives one after the other, so what never changes is packed once.

@@ -11,6 +11,15 @@ import { endpointsOf, valuesOf } from './report.mjs';
 /** IDR0..IDR5 of QEMU 11.1's emulated SMMUv3 (hw/arm/smmuv3.c, smmuv3_init_id_regs), as its guest reads them. */
 const STAGE_1 = [0x0d44101a, 0x02730010, 0, 0x1404, 0, 0x74];
 
+const ANY_GUEST = { KERNEL_NOATS: 'ok', FIRMWARE_SMMU: 'ok', DRIVER_VFIO: 'ok', CONFIG_SPACE: 'ok' };
+const NO_IOMMUFD = {
+  ...ANY_GUEST,
+  KERNEL_OPTIONS: 'error',
+  NODE_IOMMU: 'error',
+  NODE_CDEV: 'error',
+  SMMU_ACCEL: 'unknown',
+};
+
 const GUESTS = [
   {
     name: "Debian 12's kernel, one SMMU under device tree",
@@ -18,6 +27,7 @@ const GUESTS = [
     qemu: debianQemu,
     kernel: (ctx) => debianKernel(ctx, 'bookworm'),
     iommufd: false,
+    doctor: { ...NO_IOMMUFD, KERNEL_VERSION: 'error', FIRMWARE_ATS: 'ok', GROUP_VIABLE: 'error' },
   },
   {
     name: 'newest Debian kernel, three SMMUs under ACPI',
@@ -25,6 +35,7 @@ const GUESTS = [
     qemu: newerQemu,
     kernel: (ctx) => debianKernel(ctx, 'sid'),
     iommufd: false,
+    doctor: { ...NO_IOMMUFD, KERNEL_VERSION: 'ok', FIRMWARE_ATS: 'warning', GROUP_VIABLE: 'ok' },
   },
   {
     name: 'kernel with IOMMUFD, three SMMUs under ACPI',
@@ -32,6 +43,18 @@ const GUESTS = [
     qemu: newerQemu,
     kernel: iommufdKernel,
     iommufd: true,
+    doctor: {
+      ...ANY_GUEST,
+      KERNEL_VERSION: 'ok',
+      KERNEL_OPTIONS: 'ok',
+      KERNEL_ATS: 'ok',
+      NODE_IOMMU: 'ok',
+      NODE_CDEV: 'ok',
+      // An emulated SMMU has no second stage to nest on that the kernel would take.
+      SMMU_ACCEL: 'error',
+      FIRMWARE_ATS: 'warning',
+      GROUP_VIABLE: 'ok',
+    },
   },
 ];
 
@@ -45,11 +68,13 @@ const title = {
     `${name}: of a device in use, what it said before in this boot is still known, and marked as cached`,
   unprivileged: ({ name }) =>
     `${name}: without privileges the same devices are told, and what can't be read is unknown`,
+  doctor: ({ name }) => `${name}: vsmmu doctor tells what is right and what is wrong with this host`,
   replay: ({ name }) => `${name}: replaying the guest's recording here reports the same as its live probe`,
 };
 const titlesOf = (guest) =>
   [
     title.devices,
+    title.doctor,
     ...(guest.iommufd ? [title.hwInfo, title.held, title.cached, title.unprivileged] : [title.silent]),
     title.replay,
   ].map((each) => each(guest));
@@ -85,6 +110,8 @@ async function runGuest(ctx, guest) {
       guest.machine.smmus,
     );
   });
+  const doctor = await reportIn(folder, 'doctor.json');
+  await ctx.check(title.doctor(guest), () => checkDoctor(doctor(), guest.doctor));
   if (guest.iommufd) {
     await ctx.check(title.hwInfo(guest), () => checkHwInfo(probe(), guest.machine));
     const bdf = guest.machine.hold;
@@ -116,6 +143,14 @@ async function reportIn(folder, name) {
       throw new Error(`the guest's vsmmu probe printed no report: ${complaint || text || 'nothing'}`);
     }
   };
+}
+
+/** @param expected result by code: for a code with several subjects, of each of them */
+function checkDoctor({ categories }, expected) {
+  const results = categories.flatMap(({ checks }) => checks).filter(({ code }) => code in expected);
+  assert.deepEqual(new Set(results.map(({ code }) => code)), new Set(Object.keys(expected)));
+  for (const { code, result, evidence } of results)
+    assert.equal(result, expected[code], `${code}: ${evidence}`);
 }
 
 function checkSilent(probe, { truth, atsFirmware }) {

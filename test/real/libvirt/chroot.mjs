@@ -24,6 +24,11 @@ export class Oracle {
     this.#debian = debian;
   }
 
+  /** The folder in which they are installed. */
+  get root() {
+    return this.#debian.root;
+  }
+
   /** @returns {Promise<{ libvirt: string, qemu: string }>} e.g. { libvirt: '12.8.0', qemu: '11.1.3' } */
   async versions() {
     const { stdout } = await this.#virsh(['version']);

@@ -12,6 +12,7 @@ const TARGETS = ['native', 'override', 'both'];
 const PROBED = 'vsmmu rewrite --probe asks the newer libvirt and QEMU, and writes native attributes for them';
 const OLD =
   "vsmmu rewrite --probe asks Debian 12's libvirt, which drops all of a vSMMU's values, and writes nothing for it";
+const DOCTOR = 'vsmmu doctor finds the abilities of the newer QEMU and libvirt in their root folder';
 const RNG = 'RELAX NG: jing finds no error in a rewritten domain that was not there before';
 
 const title = {
@@ -35,7 +36,7 @@ export const suite = {
   name: 'libvirt',
   needs: 'libvirt and QEMU of a newer Debian in a chroot; root, mmdebstrap, jing',
   timeoutMinutes: 8,
-  checks: [title.versions, title.help, ...CASES.flatMap(titlesOf), PROBED, OLD, RNG],
+  checks: [title.versions, title.help, ...CASES.flatMap(titlesOf), PROBED, OLD, DOCTOR, RNG],
   async run(ctx) {
     const oracle = await Oracle.open(ctx);
     await ctx.check(title.versions, async () => {
@@ -54,6 +55,7 @@ export const suite = {
     for (const each of CASES) await checkCase(ctx, oracle, each, documents);
     await ctx.check(PROBED, () => checkProbe(ctx, oracle));
     await ctx.check(OLD, () => checkOldLibvirt(ctx));
+    await ctx.check(DOCTOR, () => checkDoctor(ctx, oracle));
     await ctx.check(RNG, () => checkSchema(oracle, documents));
   },
 };
@@ -130,6 +132,18 @@ async function checkProbe(ctx, oracle) {
   } finally {
     await rm(programs, { recursive: true });
   }
+}
+
+async function checkDoctor(ctx, oracle) {
+  const [{ host }] = CASES;
+  const args = ['doctor', '--host', host, '--launcher-root', oracle.root, '-o', 'json'];
+  const { stdout } = await ctx.run(process.execPath, [ctx.vsmmu, ...args], { cwd: ctx.root, check: false });
+  const launcher = JSON.parse(stdout).categories.find(({ categoryName }) => categoryName === 'launcher');
+  assert.deepEqual(Object.fromEntries(launcher.checks.map(({ code, result }) => [code, result])), {
+    QEMU_SMMUV3: 'ok',
+    QEMU_VFIO_ATS: 'ok',
+    LIBVIRT_SCHEMA: 'ok',
+  });
 }
 
 /** libvirt's test driver needs no daemon and no QEMU, and has the parser of the real thing. */
