@@ -113,4 +113,16 @@ describe('publishing', () => {
     stored = undefined;
     expect(await one.publish(report)).toBe('both');
   });
+
+  test('of scans that come while one is being published, the last is published next', async () => {
+    const one = publisher();
+    const vfio = report.devices.filter((device) => device.vfio);
+    for (const count of [3, 2, 1]) one.offer({ ...report, devices: vfio.slice(0, count) });
+    while (JSON.stringify(stored ?? {}).match(/"devices":1,/) === null) await new Promise(setImmediate);
+    const specs = wire.received.filter(({ path, method }) => method === 'PATCH' && !path.endsWith('/status'));
+    const counts = specs.map(
+      ({ body }) => (JSON.parse(body) as { spec: { summary: { devices: number } } }).spec.summary.devices,
+    );
+    expect(counts).toEqual([3, 1]);
+  });
 });

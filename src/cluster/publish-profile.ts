@@ -34,6 +34,8 @@ export class ProfilePublisher {
   #written: string | undefined;
   #renewedAt = -Infinity;
   #renewAfter = 0;
+  #waiting: HostReport | undefined;
+  #working: Promise<void> | undefined;
 
   constructor(options: PublishOptions) {
     this.#options = options;
@@ -62,6 +64,25 @@ export class ProfilePublisher {
       log.warn('node profile not written', { node, error: messageOf(error), ...codeOf(error) });
       return 'failed';
     }
+  }
+
+  /** Publishes it in its own time; of several scans that come meanwhile, the last counts. */
+  offer(report: HostReport, signal?: AbortSignal): void {
+    this.#waiting = report;
+    this.#working ??= this.#work(signal).finally(() => {
+      this.#working = undefined;
+    });
+  }
+
+  async #work(signal: AbortSignal | undefined): Promise<void> {
+    for (let report = this.#taken(); report !== undefined; report = this.#taken())
+      await this.publish(report, signal);
+  }
+
+  #taken(): HostReport | undefined {
+    const report = this.#waiting;
+    this.#waiting = undefined;
+    return report;
   }
 
   #renewalDue(): boolean {

@@ -7,6 +7,7 @@ import { CDI_DIR } from '../../kubelet/cdi.js';
 import { rememberReplies, type ProbeMemory } from '../../kubelet/remembered-probe.js';
 import type { RegistrationMode } from '../../kubelet/resource-plugins.js';
 import { startAgent } from '../../kubelet/start-agent.js';
+import type { Log } from '../../log/log.js';
 import { winstonLog, type LogFormat, type LogLevel } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
 
@@ -22,6 +23,9 @@ export interface AgentCommandOptions {
   readonly http?: string | undefined;
   /** false: it may not bind devices to ask them; a reader does, and keeps the answers. */
   readonly bind?: boolean | undefined;
+  /** Kubernetes name of this node: its NodeProfile is kept. undefined: the API server is left alone. */
+  readonly nodeName?: string | undefined;
+  readonly kubeconfig?: string | undefined;
   readonly rescanSeconds: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
@@ -35,6 +39,7 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
   const memory: ProbeMemory = new Map();
   const { host } = options;
   const source = await openHost({ host });
+  const publisher = await publisherFor(options, log, io);
   try {
     await startAgent(
       {
@@ -51,7 +56,9 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
           // Opened for each scan: a live host holds the probe lock while it is open.
           const scanned = host === undefined ? await openHost({ bind: options.bind }) : source;
           try {
-            return await probeHost(rememberReplies(scanned, memory), { signal: scanSignal });
+            const report = await probeHost(rememberReplies(scanned, memory), { signal: scanSignal });
+            publisher?.offer(report, signal);
+            return report;
           } finally {
             if (scanned !== source) await scanned.close();
           }
@@ -66,4 +73,14 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
     await source.close();
   }
   return ExitStatus.ok;
+}
+
+/** The Kubernetes client is loaded only where a node's profile is wanted: without it an agent is smaller. */
+async function publisherFor({ nodeName, kubeconfig }: AgentCommandOptions, log: Log, io: CliIo) {
+  if (nodeName === undefined) return undefined;
+  const [{ clusterClient }, { ProfilePublisher }] = await Promise.all([
+    import('../kubeconfig.js'),
+    import('../../cluster/publish-profile.js'),
+  ]);
+  return new ProfilePublisher({ client: await clusterClient({ kubeconfig }, io), node: nodeName, log });
 }

@@ -1,0 +1,37 @@
+import { build } from 'esbuild';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+
+const EXPORTS = {
+  './src/admission/registration.ts': 'webhookRegistrations',
+  './src/cluster/access.ts': 'staticAccess',
+  './src/cluster/agent-policy.ts': 'agentPolicy',
+  './src/cluster/kube-client.ts': 'KubeClient',
+  './src/cluster/node-profile-crd.ts': 'nodeProfileCrd',
+  './src/cluster/publish-profile.ts': 'ProfilePublisher',
+  './src/host/open-host.ts': 'openHost',
+  './src/host/probe.ts': 'probeHost',
+};
+
+/** The product's own registrations, policies and publisher, bundled as the programs have them. */
+export async function loadProduct(ctx) {
+  const outfile = join(await ctx.cache('handover-modules'), `product-${process.pid}.mjs`);
+  await build({
+    stdin: {
+      contents: Object.entries(EXPORTS)
+        .map(([file, names]) => `export { ${names} } from '${file}';`)
+        .join('\n'),
+      resolveDir: ctx.root,
+    },
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    external: ['koffi'],
+    logLevel: 'error',
+    banner: {
+      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+    },
+  });
+  return import(pathToFileURL(outfile).href);
+}
