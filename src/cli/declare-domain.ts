@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 
 import type { CheckCommandOptions } from './commands/check.js';
+import type { QemuArgsOptions } from './commands/qemu-args.js';
 import type { RewriteCommandOptions } from './commands/rewrite.js';
 import { type Declare, type Finish, hostOption, outputOption } from './declaration.js';
 import type { CliIo } from './io.js';
@@ -9,6 +10,7 @@ import type { CliIo } from './io.js';
 export const declareDomainCommands: Declare = (program, io, finish) => {
   declareRewrite(program, io, finish);
   declareCheck(program, io, finish);
+  declareQemuArgs(program, io, finish);
 };
 
 export const existingOption = () =>
@@ -107,5 +109,18 @@ function declareCheck(program: Command, io: CliIo, finish: Finish): void {
     .action(async (file: string, options: CheckCommandOptions) => {
       const { runCheck } = await import('./commands/check.js');
       finish(await runCheck(file, options, io));
+    });
+}
+
+function declareQemuArgs(program: Command, io: CliIo, finish: Finish): void {
+  program
+    .command('qemu-args')
+    .description('Print a QEMU command line with every auto of its vSMMUs resolved and checked.')
+    .argument('<file>', "the command, or a JSON array of -device objects; '-' for standard input")
+    .addOption(hostOption())
+    .addHelpText('after', '\nExample:\n  vsmmu qemu-args --host ./node1 start-vm.sh')
+    .action(async (file: string, options: QemuArgsOptions) => {
+      const { runQemuArgs } = await import('./commands/qemu-args.js');
+      finish(await runQemuArgs(file, options, io));
     });
 }
