@@ -37,7 +37,7 @@ export const suite = {
 };
 
 async function installCrds(ctx, { admin }) {
-  const folder = join(ctx.root, 'charts', 'vsmmu', 'crds');
+  const folder = join(ctx.root, 'charts', 'vsmmu', 'files', 'crds');
   const refused = [];
   for (const file of await readdir(folder)) {
     const crd = parse(await readFile(join(folder, file), 'utf8'));

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 /**
  * A host made up for a test, in the recording format (docs/recording-format.md): every device is the only one behind
  * its root port, bound to vfio-pci with a cdev, and the kernel reports its ATS.
- * @typedef {{ bdf: string, group?: number, numa?: number, smmu?: number, device?: string, driver?: string, nodes?: boolean }} Device
- *   smmu: which of the host's SMMUs (0 by default); numa: absent is -1; nodes: false leaves out its files in /dev/vfio
+ * @typedef {{ bdf: string, group?: number, numa?: number, smmu?: number, device?: string, driver?: string, nodes?: boolean, ril?: boolean }} Device
+ *   smmu: which of the host's SMMUs (0 by default); numa: absent is -1; nodes: false leaves out its files in /dev/vfio;
+ *   ril: false is an SMMU without range invalidation
  * @param {string} folder made if missing; each file is replaced at once @param {readonly Device[]} devices
  */
 export async function writeRecording(folder, devices) {
@@ -97,7 +98,8 @@ function groupOf(bdf) {
 }
 
 /** The kernel's answer for an SMMUv3 with ATS and 20 substream id bits, and a device whose ATS it reports as usable. */
-function hwInfo({ bdf }) {
+function hwInfo({ bdf, ril = true }) {
+  const idr3 = ril ? '04140000' : '04100000';
   return {
     bdf,
     query: 'default query',
@@ -112,6 +114,6 @@ function hwInfo({ bdf }) {
     max_pasid_log2: 20,
     out_capabilities: '0x7',
     struct_hex: '28000000000000000100000028000000000000000000000002000000140000000700000000000000',
-    data_hex: '00000000000000009b164c0d1005730200000000041400000000000075000000b020b00402000000',
+    data_hex: `00000000000000009b164c0d1005730200000000${idr3}0000000075000000b020b00402000000`,
   };
 }

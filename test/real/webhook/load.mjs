@@ -7,7 +7,7 @@ const WRITERS = 8;
  * Eight writers create VMIs of ours as fast as they are answered, while `act` does something to the webhook.
  * Not one may fail, nor be admitted without the patch.
  * @param {(name: string, options: object) => Promise<{ status: number, body: any }>} create
- * @param {(load: { reached(more: number): Promise<unknown> }) => Promise<void>} act reached: waits for so many more answers
+ * @param {(load: { readonly count: number, reached(more: number): Promise<unknown> }) => Promise<void>} act reached: waits for so many more answers
  * @returns {Promise<number>} how many there were
  */
 export async function withLoad(create, act) {
@@ -26,6 +26,9 @@ export async function withLoad(create, act) {
   const writers = Promise.all(Array.from({ length: WRITERS }, (_, writer) => write(writer)));
   try {
     await act({
+      get count() {
+        return count;
+      },
       reached: (more) => {
         const goal = count + more;
         return eventually(`${more} more admissions`, () => count >= goal, 120);
