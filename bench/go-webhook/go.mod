@@ -1,0 +1,3 @@
+module vsmmu.io/bench/go-webhook
+
+go 1.21

@@ -1,0 +1,208 @@
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { promisify } from 'node:util';
+import { build } from 'esbuild';
+
+export const title = 'AdmissionReviews over TLS 1.3, beside a minimal Go webhook that makes the same patch';
+
+const ROUNDS = 5;
+const REQUESTS = 400;
+const CONCURRENT = 8;
+/** USER_HZ: a process's CPU time in /proc is counted in hundredths of a second on every Linux. */
+const TICK_MS = 10;
+const run_ = promisify(execFile);
+const quantile = (values, q) =>
+  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))];
+
+export async function run(measure) {
+  const dir = mkdtempSync(join(tmpdir(), 'vsmmu-bench-'));
+  const servers = [];
+  try {
+    const product = await loadProduct(dir);
+    const ca = certificates(product, dir);
+    servers.push(['vsmmu', await start(process.execPath, vsmmuArgs(dir))]);
+    const go = await buildGo(dir);
+    if (go.program === undefined) measure.skip('the Go webhook', go.why);
+    else servers.push(['Go', await start(go.program, [join(dir, 'tls.crt'), join(dir, 'tls.key')])]);
+    for (const kilobytes of [2, 16, 100]) {
+      const body = JSON.stringify(review(kilobytes * 1024));
+      handler(measure, product, body, kilobytes);
+      await load(measure, servers, ca, body, kilobytes);
+    }
+    for (const [name, server] of servers)
+      measure.row(`${name}: memory after the load`, 'MiB', [server.rssMiB()]);
+  } finally {
+    for (const [, server] of servers) server.child.kill('SIGKILL');
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** The program's own part of a review, without HTTP and TLS. */
+function handler(measure, product, body, kilobytes) {
+  const judge = product.mutateHandler({
+    resources: ['vsmmu.io/'],
+    hook: { image: 'vsmmu:bench', imagePullPolicy: 'IfNotPresent' },
+  });
+  const bytes = Buffer.from(body);
+  const once_ = () => {
+    const { request: parsed } = product.parseReview(JSON.parse(bytes.toString('utf8')));
+    return product.renderVerdict(parsed.uid, judge(parsed));
+  };
+  measure.row(`${kilobytes} KB: handler, from bytes to answer`, 'ms', measure.time(once_));
+}
+
+async function load(measure, servers, ca, body, kilobytes) {
+  const results = servers.map(() => ({ perCpuSecond: [], p50: [], p99: [] }));
+  for (let round = -1; round < ROUNDS; round += 1) {
+    for (const [index, [, server]] of servers.entries()) {
+      const before = server.cpuMs();
+      const latencies = await burst(server.url, ca, body);
+      if (round < 0) continue;
+      results[index].perCpuSecond.push((1000 * REQUESTS) / Math.max(TICK_MS, server.cpuMs() - before));
+      results[index].p50.push(quantile(latencies, 0.5));
+      results[index].p99.push(quantile(latencies, 0.99));
+    }
+  }
+  const figures = [
+    ['perCpuSecond', 'reviews per second of CPU', '/s'],
+    ['p50', 'p50 as its caller sees it', 'ms'],
+    ['p99', 'p99 as its caller sees it', 'ms'],
+  ];
+  for (const [field, what, unit] of figures) {
+    const [ours, floor] = servers.map(([name], index) => [
+      `${kilobytes} KB, ${name}: ${what}`,
+      results[index][field],
+    ]);
+    if (floor === undefined) measure.row(ours[0], unit, ours[1]);
+    else measure.pair(unit, ours, floor);
+  }
+}
+
+/** Latencies, milliseconds, of so many requests over kept connections. */
+async function burst(url, ca, body) {
+  const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENT, ca });
+  const latencies = [];
+  let left = REQUESTS;
+  const worker = async () => {
+    while (left-- > 0) latencies.push(await post(`${url}/mutate?timeout=10s`, agent, body));
+  };
+  await Promise.all(Array.from({ length: CONCURRENT }, worker));
+  agent.destroy();
+  return latencies;
+}
+
+function post(url, agent, body) {
+  return new Promise((resolve, reject) => {
+    const begun = performance.now();
+    const sent = request(
+      url,
+      { method: 'POST', agent, headers: { 'content-type': 'application/json' } },
+      (response) => {
+        let text = '';
+        response.on('data', (chunk) => (text += chunk));
+        response.on('end', () => {
+          if (text.includes('"patch"')) resolve(performance.now() - begun);
+          else reject(new Error(`no patch in the answer: ${response.statusCode} ${text.slice(0, 200)}`));
+        });
+      },
+    );
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+function review(bytes) {
+  const object = {
+    apiVersion: 'kubevirt.io/v1',
+    kind: 'VirtualMachineInstance',
+    metadata: { name: 'vm', namespace: 'ns', annotations: { note: '' } },
+    spec: {
+      domain: { devices: { gpus: [{ name: 'gpu0', deviceName: 'vsmmu.io/10de-2941-ats' }], disks: [] } },
+      volumes: [],
+    },
+  };
+  const whole = {
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    request: {
+      uid: 'a1b2c3d4-0000-4000-8000-000000000001',
+      operation: 'CREATE',
+      resource: { group: 'kubevirt.io', version: 'v1', resource: 'virtualmachineinstances' },
+      name: 'vm',
+      namespace: 'ns',
+      userInfo: { username: 'bench', groups: ['system:authenticated'] },
+      object,
+    },
+  };
+  for (let i = 0; JSON.stringify(whole).length < bytes; i += 1) {
+    object.spec.domain.devices.disks.push({ name: `disk${i}`, disk: { bus: 'virtio' }, bootOrder: i });
+    object.spec.volumes.push({ name: `disk${i}`, persistentVolumeClaim: { claimName: `claim-${i}` } });
+  }
+  return whole;
+}
+
+function vsmmuArgs(dir) {
+  return [
+    ...['dist/vsmmu.js', 'webhook', '--listen', '127.0.0.1:0', '--hook-image', 'vsmmu:bench'],
+    ...['--tls-cert', join(dir, 'tls.crt'), '--tls-key', join(dir, 'tls.key')],
+  ];
+}
+
+async function start(program, args) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  const [line] = await once(child.stdout, 'data');
+  const proc = (name) => readFileSync(`/proc/${child.pid}/${name}`, 'utf8');
+  return {
+    child,
+    url: line.toString().trim(),
+    cpuMs: () => {
+      // Fields behind the command's name in parentheses: utime is the 14th of all, stime the 15th (proc(5)).
+      const fields = proc('stat').split(') ')[1].split(' ');
+      return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+    },
+    rssMiB: () => Number(/VmRSS:\s+(\d+)/.exec(proc('status'))[1]) / 1024,
+  };
+}
+
+function certificates(product, dir) {
+  const hour = 3_600_000;
+  const validity = { notBefore: new Date(Date.now() - hour), notAfter: new Date(Date.now() + hour) };
+  const authority = product.createAuthority('bench', validity);
+  const leaf = product.issueLeaf(authority, { names: ['127.0.0.1'], validity });
+  writeFileSync(join(dir, 'tls.crt'), leaf.cert);
+  writeFileSync(join(dir, 'tls.key'), leaf.key, { mode: 0o600 });
+  return authority.cert;
+}
+
+async function buildGo(dir) {
+  const program = join(dir, 'go-webhook');
+  try {
+    const env = { ...process.env, GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
+    await run_('go', ['build', '-o', program, '.'], { cwd: 'bench/go-webhook', env, timeout: 300_000 });
+    return { program };
+  } catch (error) {
+    return { why: error.code === 'ENOENT' ? 'there is no Go' : String(error.message).split('\n')[0] };
+  }
+}
+
+async function loadProduct(dir) {
+  const outfile = join(dir, 'product.mjs');
+  const contents = [
+    "export { createAuthority, issueLeaf } from './src/admission/certificates/issue.ts';",
+    "export { mutateHandler } from './src/admission/mutate.ts';",
+    "export { parseReview, renderVerdict } from './src/admission/review.ts';",
+  ].join('\n');
+  await build({
+    stdin: { contents, resolveDir: process.cwd() },
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+  });
+  return import(outfile);
+}
