@@ -41,10 +41,12 @@ export class JsonLinesProgram {
   call(op, params = {}) {
     if (this.#over) return Promise.reject(new Error(`the program has ended\n${this.#said}`));
     const id = this.#next++;
-    return new Promise((resolve, reject) => {
+    const answer = new Promise((resolve, reject) => {
       this.#open.set(id, { resolve, reject });
       this.#child.stdin.write(`${JSON.stringify({ id, op, params })}\n`);
     });
+    answer.catch(() => undefined); // a caller that failed meanwhile waits for no answer
+    return answer;
   }
 
   /** The last of what it logged. */
