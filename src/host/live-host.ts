@@ -1,5 +1,4 @@
 import { accessSync, closeSync, openSync, readSync, readdirSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Bdf } from '../bdf.js';
 import { errnoOf, messageOf } from '../errors.js';
 import type { DeviceReplies } from './hw-info.js';
@@ -32,7 +31,7 @@ class LiveHost implements HostSource {
   readonly #prober: DeviceProber;
 
   constructor(options: LiveHostOptions) {
-    this.#root = options.root ?? '';
+    this.#root = (options.root ?? '').replace(/\/+$/, '');
     this.#prober = new DeviceProber(this.#root, options, () => this.#cacheKey());
   }
 
@@ -87,7 +86,7 @@ class LiveHost implements HostSource {
   }
 
   #on(path: string): string {
-    return this.#root === '' ? path : join(this.#root, path);
+    return this.#root + path;
   }
 
   /** sysfs files report a size that is not their content's, so read until the end. */
@@ -103,12 +102,16 @@ class LiveHost implements HostSource {
   }
 }
 
+/** Reads are synchronous, so that one buffer does for all that fits into it. */
+const PAGE = Buffer.alloc(FIRST_READ);
+
 function readToEnd(fd: number, limit: number): Uint8Array {
-  let buffer = Buffer.allocUnsafe(Math.min(limit, FIRST_READ));
+  let buffer: Buffer = PAGE;
   for (let length = 0; ;) {
     const read = readSync(fd, buffer, length, buffer.length - length, null);
     length += read;
-    if (read === 0 || length === limit) return Uint8Array.from(buffer.subarray(0, length));
+    // sysfs hands out a page at a time; less than the smallest page there is, is the end.
+    if (read < FIRST_READ || length === limit) return Uint8Array.from(buffer.subarray(0, length));
     if (length < buffer.length) continue;
     const larger = Buffer.allocUnsafe(Math.min(limit, 4 * buffer.length));
     buffer.copy(larger, 0, 0, length);

@@ -9,7 +9,7 @@ import { kernelCommandLine, kernelRelease, kernelReportsAts, noAtsOf } from './k
 import { isVfioBound } from './passthrough.js';
 import { readCapabilities } from './pci-capabilities.js';
 import { collectFindings } from './probe-findings.js';
-import type { HostReport, KernelReport } from './report.js';
+import type { DeviceReport, HostReport, KernelReport } from './report.js';
 import { reportSmmus } from './smmu-reports.js';
 import { PCI_DEVICES, readSysfsDevice, type SysfsDevice } from './sysfs-device.js';
 import { pcieRootOf, resetMethodsOf, sriovOf } from './topology.js';
@@ -18,8 +18,8 @@ export interface ProbeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Functions read between two turns of the event loop. */
-const BATCH = 32;
+/** Work between two turns of the event loop: an agent answers its kubelet meanwhile. */
+const TURN_MS = 8;
 /** IOMMU groups asked at once: a device that takes 30 s to open must not hold up the others. */
 const GROUPS_AT_ONCE = 4;
 
@@ -32,11 +32,14 @@ export async function probeHost(source: HostSource, options: ProbeOptions = {}):
   const smmus = reportSmmus(smmuNames(source), asked, kernel);
   const named = new Map(smmus.smmus.map((smmu) => [smmu.name, smmu]));
   const sysfs = new Map([...devices].map(([bdf, device]) => [bdf, device.sysfs]));
-  const reports = [...devices].map(([bdf, device]) => {
+  const reports: DeviceReport[] = [];
+  const pause = pauses(options.signal);
+  for (const [bdf, device] of devices) {
+    await pause();
     const name = nameOf(device);
     const smmu = smmus.of.get(bdf) ?? (name === undefined ? undefined : named.get(name));
-    return reportDevice(device, { replies: replies.get(bdf), smmu, kernel, devices: sysfs });
-  });
+    reports.push(reportDevice(device, { replies: replies.get(bdf), smmu, kernel, devices: sysfs }));
+  }
   return {
     origin: source.origin,
     kernel,
@@ -46,14 +49,25 @@ export async function probeHost(source: HostSource, options: ProbeOptions = {}):
   };
 }
 
+/** Gives the event loop a turn when enough time has gone by since the last. */
+function pauses(signal: AbortSignal | undefined): () => Promise<void> | undefined {
+  let last = performance.now();
+  const pause = async () => {
+    await nextTurn(undefined, { signal });
+    last = performance.now();
+  };
+  return () => (performance.now() - last > TURN_MS ? pause() : undefined);
+}
+
 async function survey(source: HostSource, signal: AbortSignal | undefined): Promise<Map<Bdf, Surveyed>> {
   const listed = source.list(PCI_DEVICES);
   const names = listed.ok ? listed.value.map((name) => parseBdf(name)) : [];
   const bdfs = [...new Set([...names, ...source.devicesBeyondSysfs()])].filter((bdf) => bdf !== undefined);
   const iort = readIort(source);
   const devices = new Map<Bdf, Surveyed>();
-  for (const [index, bdf] of bdfs.sort(compareBdf).entries()) {
-    if (index % BATCH === BATCH - 1) await nextTurn(undefined, { signal });
+  const pause = pauses(signal);
+  for (const bdf of bdfs.sort(compareBdf)) {
+    await pause();
     const sysfs = readSysfsDevice(source, bdf);
     devices.set(bdf, {
       sysfs,

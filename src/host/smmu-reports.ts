@@ -45,7 +45,7 @@ export function reportSmmus(
   const groups = new Map<string, AskedDevice[]>(names.map((name) => [name, []]));
   const unnamed: AskedDevice[][] = [];
   for (const device of devices) {
-    if (device.smmu !== undefined) groups.set(device.smmu, [...(groups.get(device.smmu) ?? []), device]);
+    if (device.smmu !== undefined) addTo(groups, device.smmu, device);
     else if (idrWordsOf(device.hwInfo).known) addToAlike(unnamed, device);
   }
 
@@ -61,6 +61,12 @@ export function reportSmmus(
     ...unnamed.map((behind, index) => report(`unnamed-${index + 1}`, false, behind)),
   ];
   return { smmus, of, findings };
+}
+
+function addTo(groups: Map<string, AskedDevice[]>, name: string, device: AskedDevice): void {
+  const group = groups.get(name);
+  if (group === undefined) groups.set(name, [device]);
+  else group.push(device);
 }
 
 function addToAlike(groups: AskedDevice[][], device: AskedDevice): void {

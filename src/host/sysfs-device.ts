@@ -12,7 +12,7 @@ export interface SysfsDevice {
   readonly vendor: number | undefined;
   readonly device: number | undefined;
   readonly classCode: number | undefined;
-  /** Ids of the function and its subsystem, as text for comparing. */
+  /** Ids of the function and its subsystem, as text for comparing; "" where no VFIO driver has it. */
   readonly ids: string;
   /** undefined: no driver, or not told (`driverKnown`). */
   readonly driver: string | undefined;
@@ -56,9 +56,7 @@ export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
     vendor: hexFile('vendor'),
     device: hexFile('device'),
     classCode: hexFile('class'),
-    ids: ['vendor', 'device', 'subsystem_vendor', 'subsystem_device']
-      .map((name) => idText(source, at, name))
-      .join(':'),
+    ids: vfioName.ok ? identityOf(source, at) : '',
     driver: driver.ok ? driver.value : undefined,
     driverKnown: driver.ok,
     smmu: smmuName(source, at, bdf),
@@ -86,9 +84,12 @@ function driverOf(
   return failed('EINVAL', 'its driver link leads to no driver');
 }
 
-function idText(source: HostSource, at: string, name: string): string {
-  const read = source.readText(`${at}/${name}`);
-  return read.ok ? read.value.trim() : '-';
+/** Read only of VFIO devices, which alone are asked and remembered. */
+function identityOf(source: HostSource, at: string): string {
+  return ['vendor', 'device', 'subsystem_vendor', 'subsystem_device']
+    .map((name) => source.readText(`${at}/${name}`))
+    .map((read) => (read.ok ? read.value.trim() : '-'))
+    .join(':');
 }
 
 function lastName(path: string): string {

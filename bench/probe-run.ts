@@ -1,0 +1,38 @@
+/** One probe or rescan of a generated host in a process of its own, for bench/probe.mjs; figures go to stdout. */
+import { performance } from 'node:perf_hooks';
+import { fingerprint } from '../src/host/fingerprint.js';
+import { openLiveHost } from '../src/host/live-host.js';
+import { probeHost } from '../src/host/probe.js';
+
+const [mode = 'none', root = '', rounds = '1'] = process.argv.slice(2);
+const source = openLiveHost({ root, bind: false });
+let devices = 0;
+
+/** The longest time between two turns of the event loop. */
+let last = performance.now();
+let blocked = 0;
+const turn = () => {
+  const now = performance.now();
+  blocked = Math.max(blocked, now - last);
+  last = now;
+  if (ticking) setImmediate(turn);
+};
+let ticking = mode === 'probe';
+if (ticking) setImmediate(turn);
+
+const ms: number[] = [];
+const cpu: number[] = [];
+if (mode === 'rescan') fingerprint(source);
+for (let round = 0; round < Number(rounds); round += 1) {
+  last = performance.now();
+  const [begun, used] = [performance.now(), process.cpuUsage()];
+  if (mode === 'probe') devices = (await probeHost(source)).devices.length;
+  else if (mode === 'rescan') fingerprint(source);
+  ms.push(performance.now() - begun);
+  const { user, system } = process.cpuUsage(used);
+  cpu.push((user + system) / 1000);
+}
+ticking = false;
+process.stdout.write(
+  JSON.stringify({ ms, cpu, blocked, devices, rssMiB: process.resourceUsage().maxRSS / 1024 }),
+);
