@@ -45,6 +45,21 @@ vsmmu() { # name of the output, then arguments
   echo "$?" >"/tmp/out/$name.status"
 }
 
+told() { # a text that the watch shall print
+  tries=0
+  until grep -qF "$1" /tmp/out/watch.jsonl; do
+    tries=$((tries + 1))
+    [ $tries -gt 300 ] && return 1
+    sleep 0.1
+  done
+}
+change() { # name, what the watch tells of it, what to write, where
+  before=$(cut -d ' ' -f 1 /proc/uptime)
+  echo "$3" >"$4"
+  told "$2" || return
+  echo "$1 $before $(cut -d ' ' -f 1 /proc/uptime)" >>/tmp/out/changes.txt
+}
+
 uname -a >/tmp/out/uname.txt
 vsmmu probe.json probe --all -o json
 vsmmu record.txt record /tmp/out/recording
@@ -63,6 +78,16 @@ if [ -e /dev/iommu ]; then
   echo 'nobody:x:65534:65534:nobody:/tmp:/bin/sh' >/etc/passwd
   echo 'init: vsmmu probe as nobody'
   su nobody -c 'node /vsmmu/dist/vsmmu.js probe --all -o json' >/tmp/out/unprivileged.json 2>/tmp/out/unprivileged.json.err
+
+  echo 'init: watching for changes'
+  pci=/sys/bus/pci
+  node /vsmmu/watch.mjs >/tmp/out/watch.jsonl 2>/tmp/out/watch.jsonl.err &
+  told '[]' # the first report, which nothing has changed yet
+  change unbind '"name":"driver","from":"vfio-pci"' 0000:13:00.0 $pci/drivers/vfio-pci/unbind
+  change bind '"name":"driver","to":"vfio-pci"' 0000:13:00.0 $pci/drivers_probe
+  change no-vfs '"kind":"removed","bdf":"0000:41:00.2"' 0 $pci/devices/0000:41:00.0/sriov_numvfs
+  change unplug '"kind":"removed","bdf":"0000:14:00.0"' 1 $pci/devices/0000:14:00.0/remove
+  change plug '"kind":"added","bdf":"0000:14:00.0"' 1 $pci/rescan
 fi
 
 tar -C /tmp/out -cf "$(wait_for '/dev/vport?p1')" .

@@ -2,6 +2,7 @@ import { cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/pr
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 import { AptRoot } from '../lib/apt-root.mjs';
 import { NotRun } from '../lib/outcome.mjs';
 
@@ -77,6 +78,14 @@ export async function initramfs(ctx, kernel) {
   await cp(dirname(ctx.vsmmu), join(folder, 'vsmmu', 'dist'), {
     recursive: true,
     filter: (path) => !path.endsWith('.map'),
+  });
+  await build({
+    entryPoints: [join(here, 'watch-program.mjs')],
+    outfile: join(folder, 'vsmmu', 'watch.mjs'),
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    external: ['koffi'],
   });
   await cp(join(here, 'init.sh'), join(folder, 'init'), { mode: 0 });
   const modules = kernel.modules === undefined ? [] : await copyModules(ctx, kernel, folder);

@@ -68,6 +68,8 @@ const title = {
     `${name}: of a device in use, what it said before in this boot is still known, and marked as cached`,
   unprivileged: ({ name }) =>
     `${name}: without privileges the same devices are told, and what can't be read is unknown`,
+  watch: ({ name }) =>
+    `${name}: binding, virtual functions, unplugging and plugging are told by kernel events alone`,
   doctor: ({ name }) => `${name}: vsmmu doctor tells what is right and what is wrong with this host`,
   replay: ({ name }) => `${name}: replaying the guest's recording here reports the same as its live probe`,
 };
@@ -75,14 +77,16 @@ const titlesOf = (guest) =>
   [
     title.devices,
     title.doctor,
-    ...(guest.iommufd ? [title.hwInfo, title.held, title.cached, title.unprivileged] : [title.silent]),
+    ...(guest.iommufd
+      ? [title.hwInfo, title.held, title.cached, title.unprivileged, title.watch]
+      : [title.silent]),
     title.replay,
   ].map((each) => each(guest));
 
 export const suite = {
   name: 'guest',
   needs: 'arm64 Linux guests under QEMU, Node.js for arm64 from npm, a newer Debian in a chroot; root',
-  timeoutMinutes: process.env.VSMMU_BUILD_KERNEL === '1' ? 40 : 10,
+  timeoutMinutes: process.env.VSMMU_BUILD_KERNEL === '1' ? 40 : 12,
   checks: GUESTS.flatMap(titlesOf),
   async run(ctx) {
     for (const guest of GUESTS) await runGuest(ctx, guest);
@@ -101,7 +105,7 @@ async function runGuest(ctx, guest) {
     return;
   }
   ctx.log(`booting Linux ${kernel.release}`);
-  const folder = await boot(ctx, { qemu, kernel, initrd, machine: guest.machine, timeoutSeconds: 240 });
+  const folder = await boot(ctx, { qemu, kernel, initrd, machine: guest.machine, timeoutSeconds: 300 });
   const probe = await reportIn(folder, 'probe.json');
   await ctx.check(title.devices(guest), () => {
     assert.deepEqual(endpointsOf(probe()), guest.machine.truth);
@@ -123,6 +127,7 @@ async function runGuest(ctx, guest) {
     await ctx.check(title.cached(guest), () => checkCached(cached(), probe(), bdf));
     const unprivileged = await reportIn(folder, 'unprivileged.json');
     await ctx.check(title.unprivileged(guest), () => checkUnprivileged(unprivileged(), probe()));
+    await ctx.check(title.watch(guest), () => checkWatch(ctx, folder));
   } else {
     await ctx.check(title.silent(guest), () => checkSilent(probe(), guest.machine));
   }
@@ -228,6 +233,28 @@ function checkUnprivileged(report, privileged) {
     assertUnknown(device.atsCapability, /64/);
     assertUnknown(device.kernelAts, /EACCES|permission|privilege|root/i);
   }
+}
+
+/** What init.sh does one after the other, each with the text it waits for: see there. */
+const CHANGES = ['unbind', 'bind', 'no-vfs', 'unplug', 'plug'];
+
+async function checkWatch(ctx, folder) {
+  const [told, done, complaint] = await Promise.all(
+    ['watch.jsonl', 'changes.txt', 'watch.jsonl.err'].map((name) =>
+      readFile(join(folder, name), 'utf8').catch(() => ''),
+    ),
+  );
+  const steps = done
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => line.split(' '));
+  assert.deepEqual(
+    steps.map(([name]) => name),
+    CHANGES,
+    `the watch told: ${told}${complaint}`,
+  );
+  const delays = steps.map(([name, begun, ended]) => `${name} ${(ended - begun).toFixed(1)} s`);
+  ctx.log(`told, on an emulated CPU, after: ${delays.join(', ')}`);
 }
 
 async function checkReplay(ctx, folder, probe) {
