@@ -132,8 +132,8 @@ async function runGuest(ctx, guest) {
     await ctx.check(title.silent(guest), () => checkSilent(probe(), guest.machine));
   }
   const passed = await ctx.check(title.replay(guest), () => checkReplay(ctx, folder, probe()));
-  if (passed) await rm(folder, { recursive: true });
-  else ctx.log(`kept for a look: ${folder}`);
+  if (passed && process.env.VSMMU_KEEP_GUESTS !== '1') await rm(folder, { recursive: true });
+  else ctx.log(`kept: ${folder}`);
 }
 
 /** What a probe in the guest printed; a function that throws with what the probe complained of, so that each check says so. */
