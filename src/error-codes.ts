@@ -43,6 +43,8 @@ export const ERROR_CODES = {
   PROBE_IN_USE: 'The device is in use; binding would reset it, so it was not asked.',
   PROBE_LOCKED: 'Another probe holds the lock.',
   REGISTERS_DISAGREE: 'Two devices of one SMMU were told different registers.',
+  CONFIG_SPACE_SHORT: 'Config space was readable only as far as an unprivileged reader gets: 64 bytes.',
+  PROBE_PENDING: 'A device had not answered yet when the probe had waited long enough.',
   CONFIG_SPACE_DAMAGED:
     'The capability list in config space loops, points outside, or the device does not answer.',
   SYSFS_DAMAGED: 'A file of sysfs does not hold what the kernel writes there.',
@@ -106,6 +108,9 @@ export const ERROR_CODES = {
   CONFIG_MALFORMED: "The agent's configuration is not what docs/device-plugin.md describes.",
   STATE_UNWRITABLE: "The agent's state cannot be kept.",
   STATE_DAMAGED: "The agent's state is damaged; it was put aside.",
+  CLAIM_CHANGED: 'A ResourceClaim of this name is another one by now.',
+  CLAIM_NOT_ALLOCATED: 'A ResourceClaim has no allocation to prepare.',
+  CLAIM_MALFORMED: 'A ResourceClaim has names that no API server lets through.',
   CDI_UNWRITABLE: 'A CDI specification cannot be written.',
 
   // The Kubernetes API server (src/cluster).
@@ -128,6 +133,7 @@ export const ERROR_CODES = {
   // The fleet: policies, baselines, the controller (src/fleet).
   POLICY_MALFORMED: 'A Policy is not what docs/policies.md describes.',
   BASELINE_OBJECT_MALFORMED: 'A Baseline object is not what docs/fleet.md describes.',
+  PAGE_ASSETS: 'The files of the fleet page are not beside the program.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

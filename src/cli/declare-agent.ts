@@ -28,6 +28,10 @@ export const declareAgent: Declare = (program, io, finish) => {
       '/var/run/cdi',
     )
     .option('--state-dir <dir>', 'what survives a restart; default: plugins/vsmmu.io in --kubelet-dir')
+    .option(
+      '--dra',
+      'serve the DRA driver vsmmu.io too: ResourceSlices and prepared ResourceClaims (docs/dra.md)',
+    )
     .option('--http <addr:port>', 'serve /metrics, /healthz, /readyz and /status')
     .addOption(
       new Option('--iommufd <policy>', 'give /dev/iommu to containers whose devices all have a cdev')

@@ -25,7 +25,7 @@ export class Feed<T> {
     this.#value = value;
     if (key === this.#key) return false;
     this.#key = key;
-    for (const wake of this.#wakers) wake();
+    for (const wake of [...this.#wakers]) wake();
     return true;
   }
 
@@ -37,19 +37,24 @@ export class Feed<T> {
         yield this.#value;
         continue;
       }
-      await this.#change(signal);
+      await this.change(signal);
     }
   }
 
-  #change(signal: AbortSignal): Promise<void> {
+  /** Resolves at the next change, after `timeoutMs`, or when the signal aborts. */
+  change(signal: AbortSignal, timeoutMs?: number): Promise<void> {
     return new Promise((resolve) => {
+      let timer: NodeJS.Timeout | undefined;
       const wake = () => {
+        clearTimeout(timer);
         this.#wakers.delete(wake);
         signal.removeEventListener('abort', wake);
         resolve();
       };
+      if (timeoutMs !== undefined) timer = setTimeout(wake, timeoutMs);
       this.#wakers.add(wake);
       signal.addEventListener('abort', wake, { once: true });
+      if (signal.aborted) wake();
     });
   }
 }

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
-import { ExitStatus } from '../../errors.js';
+import { ExitStatus, VsmmuError } from '../../errors.js';
 import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
 import type { IommufdPolicy } from '../../kubelet/allocation.js';
 import { CDI_DIR } from '../../kubelet/cdi.js';
 import { rememberReplies, type ProbeMemory } from '../../kubelet/remembered-probe.js';
 import type { RegistrationMode } from '../../kubelet/resource-plugins.js';
-import { startAgent } from '../../kubelet/start-agent.js';
+import { startAgent, type NodeDriver } from '../../kubelet/start-agent.js';
+import type { DraDriverOptions } from '../../kubelet/dra/dra-driver.js';
 import type { Log } from '../../log/log.js';
 import { winstonLog, type LogFormat, type LogLevel } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
@@ -26,6 +27,8 @@ export interface AgentCommandOptions {
   /** Kubernetes name of this node: its NodeProfile is kept. undefined: the API server is left alone. */
   readonly nodeName?: string | undefined;
   readonly kubeconfig?: string | undefined;
+  /** Serve the DRA driver beside the device plugin. */
+  readonly dra?: boolean | undefined;
   readonly rescanSeconds: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
@@ -40,15 +43,22 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
   const { host } = options;
   const source = await openHost({ host });
   const publisher = await publisherFor(options, log, io);
+  const { kubeletDir, iommufd, cdiDir = CDI_DIR } = options;
+  const stateDir = options.stateDir ?? join(kubeletDir, 'plugins/vsmmu.io');
   try {
+    const driver =
+      options.dra === true
+        ? await openDriver(options, io, { kubeletDir, stateDir, cdiDir, iommufd, source, log })
+        : undefined;
     await startAgent(
       {
-        kubeletDir: options.kubeletDir,
+        driver,
+        kubeletDir,
         configFile: options.config,
         mode: options.registration ?? 'register',
-        iommufd: options.iommufd,
-        cdiDir: options.cdiDir ?? CDI_DIR,
-        stateDir: options.stateDir ?? join(options.kubeletDir, 'plugins/vsmmu.io'),
+        iommufd,
+        cdiDir,
+        stateDir,
         http: options.http,
         onHttp: (port) => log.info('Serving HTTP.', { port }),
         source,
@@ -83,4 +93,24 @@ async function publisherFor({ nodeName, kubeconfig }: AgentCommandOptions, log: 
     import('../../cluster/publish-profile.js'),
   ]);
   return new ProfilePublisher({ client: await clusterClient({ kubeconfig }, io), node: nodeName, log });
+}
+
+/** The Kubernetes client and the schemas it needs are loaded here and nowhere else: the device plugin does without. */
+async function openDriver(
+  options: AgentCommandOptions,
+  io: CliIo,
+  rest: Omit<DraDriverOptions, 'client' | 'nodeName'>,
+): Promise<NodeDriver> {
+  const nodeName = options.nodeName ?? io.env['NODE_NAME'];
+  if (nodeName === undefined || nodeName === '') {
+    throw new VsmmuError('USAGE', 'The DRA driver must know the name of its Node.', {
+      place: '--node-name',
+      remedy: 'Name it, or set NODE_NAME (in a pod: fieldRef spec.nodeName).',
+      exitStatus: ExitStatus.usage,
+    });
+  }
+  const { clusterClient } = await import('../kubeconfig.js');
+  const { DraDriver } = await import('../../kubelet/dra/dra-driver.js');
+  const client = await clusterClient({ kubeconfig: options.kubeconfig }, io);
+  return new DraDriver({ ...rest, client, nodeName });
 }

@@ -1,0 +1,183 @@
+import { VsmmuError } from '../../errors.js';
+import type { HostSource } from '../../host/host-source.js';
+import { nodePaths, type IommufdPolicy } from '../allocation.js';
+import { cdiDeviceId, listCdiSpecs, removeCdiSpec, writeCdiSpec, type CdiDevice } from '../cdi.js';
+import type { Checkpoint } from '../checkpoint.js';
+import { checkDevice, type DeviceNodes } from '../device-nodes.js';
+import type { GroupClaims } from '../group-claims.js';
+import type { AllocatedClaim, AllocatedDevice } from './claim.js';
+import type { DraDevice } from './device.js';
+import { removeMetadataFiles, writeMetadataFile } from './metadata-file.js';
+import {
+  preparedToJson,
+  type PreparedClaim,
+  type PreparedClaims,
+  type PreparedDevice,
+} from './prepared-claims.js';
+
+const CDI_KIND = 'vsmmu.io/claim';
+const CDI_PREFIX = 'vsmmu.io-claim-';
+
+export interface PreparerOptions {
+  readonly nodeName: string;
+  readonly cdiDir: string;
+  readonly stateDir: string;
+  readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
+  readonly iommufd: IommufdPolicy;
+  readonly claims: GroupClaims;
+  readonly checkpoint: Checkpoint<PreparedClaims>;
+  /** By device name. */
+  readonly devices: () => ReadonlyMap<string, DraDevice>;
+}
+
+interface Checked {
+  readonly allocated: AllocatedDevice;
+  readonly dra: DraDevice;
+  readonly nodes: DeviceNodes;
+}
+
+/**
+ * Prepares and unprepares claims. What is prepared is on disk before the kubelet hears of it; the CDI file is
+ * written anew each time, since a reboot wipes /var/run and keeps the state.
+ */
+export class Preparer {
+  readonly #options: PreparerOptions;
+  #prepared: Map<string, PreparedClaim>;
+
+  constructor(options: PreparerOptions, prepared: PreparedClaims) {
+    this.#options = options;
+    this.#prepared = new Map(prepared);
+    for (const { uid, devices } of prepared.values()) options.claims.claim(devices, `claim ${uid}`);
+    this.#removeStrangers();
+  }
+
+  get prepared(): PreparedClaims {
+    return this.#prepared;
+  }
+
+  /**
+   * Idempotent: a claim that is prepared keeps its devices.
+   *
+   * @throws VsmmuError DEVICE_NOT_ADVERTISED, DEVICE_CHANGED, GROUP_TAKEN, CDI_UNWRITABLE, STATE_UNWRITABLE; nothing is held then
+   */
+  async prepare(claim: AllocatedClaim): Promise<PreparedClaim> {
+    const { claims } = this.#options;
+    const holder = `claim ${claim.uid}` as const;
+    const before = this.#prepared.get(claim.uid);
+    const checked = claim.devices.map((allocated) => this.#check(allocated, claim.uid));
+    // Claimed before anything is awaited: two claims of one group may be prepared at the same time.
+    claims.claim(
+      checked.map(({ dra }) => dra.device),
+      holder,
+    );
+    try {
+      const prepared = this.#writeSpec(claim, checked);
+      this.#prepared.set(claim.uid, prepared);
+      await this.#save();
+      return prepared;
+    } catch (error) {
+      if (before === undefined) {
+        this.#prepared.delete(claim.uid);
+        this.#forget(claim.uid);
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Idempotent; a claim that was never prepared here is fine.
+   *
+   * @throws VsmmuError STATE_UNWRITABLE; the kubelet tries again
+   */
+  async unprepare(uid: string): Promise<void> {
+    const before = this.#prepared.get(uid);
+    if (before !== undefined) {
+      this.#prepared.delete(uid);
+      try {
+        await this.#save();
+      } catch (error) {
+        this.#prepared.set(uid, before);
+        throw error;
+      }
+    }
+    this.#forget(uid);
+  }
+
+  #forget(uid: string): void {
+    const { cdiDir, stateDir, claims } = this.#options;
+    removeCdiSpec(cdiDir, specName(uid));
+    removeMetadataFiles(stateDir, uid);
+    claims.release(`claim ${uid}`);
+  }
+
+  /** Specifications of claims that this state does not know: it was damaged, or the process died in between. */
+  #removeStrangers(): void {
+    const { cdiDir } = this.#options;
+    const known = new Set([...this.#prepared.keys()].map((uid) => specName(uid)));
+    for (const name of listCdiSpecs(cdiDir, CDI_PREFIX)) if (!known.has(name)) removeCdiSpec(cdiDir, name);
+  }
+
+  #save(): Promise<void> {
+    return this.#options.checkpoint.write(this.#prepared, preparedToJson(this.#prepared));
+  }
+
+  #check(allocated: AllocatedDevice, uid: string): Checked {
+    const { nodeName, devices, source, claims } = this.#options;
+    const dra = allocated.pool === nodeName ? devices().get(allocated.device) : undefined;
+    if (dra === undefined) {
+      throw new VsmmuError(
+        'DEVICE_NOT_ADVERTISED',
+        `Pool ${allocated.pool} has no ${allocated.device} here.`,
+        {
+          place: allocated.device,
+          remedy: 'Delete the pod; the scheduler chose from an outdated ResourceSlice.',
+        },
+      );
+    }
+    const live = checkDevice(source, dra.device);
+    if (!live.ok) {
+      throw new VsmmuError('DEVICE_CHANGED', `${live.problem}.`, {
+        place: dra.device.bdf,
+        remedy: live.remedy,
+      });
+    }
+    const obstacle = claims.obstacle(dra.device, `claim ${uid}`);
+    if (obstacle !== undefined) {
+      throw new VsmmuError('GROUP_TAKEN', `${obstacle}; a group belongs to one VM.`, {
+        place: dra.device.bdf,
+        remedy: 'Wait until the other pod ends; the kubelet tries again.',
+      });
+    }
+    return { allocated, dra, nodes: live.nodes };
+  }
+
+  #writeSpec(claim: AllocatedClaim, checked: readonly Checked[]): PreparedClaim {
+    const { cdiDir, stateDir, iommufd, source } = this.#options;
+    const described = new Set<string>();
+    const specs: CdiDevice[] = [];
+    const devices = checked.map(({ allocated, dra, nodes }): PreparedDevice => {
+      const { request, pool } = allocated;
+      const name = `${claim.uid}-${dra.name}`;
+      // A container may use one request of the claim only, so each has its own file, with its first device.
+      const first = !described.has(request);
+      described.add(request);
+      const mounts = first ? [this.#describe(stateDir, claim, request, checked)] : [];
+      specs.push({ name, edits: { deviceNodes: nodePaths([nodes], iommufd, source), mounts } });
+      const { bdf, iommuGroup } = dra.device;
+      return { request, pool, name: dra.name, bdf, iommuGroup, cdiIds: [cdiDeviceId(CDI_KIND, name)] };
+    });
+    if (specs.length > 0) writeCdiSpec(cdiDir, specName(claim.uid), CDI_KIND, specs);
+    return { uid: claim.uid, namespace: claim.namespace, name: claim.name, devices };
+  }
+
+  #describe(stateDir: string, claim: AllocatedClaim, request: string, checked: readonly Checked[]) {
+    const devices = checked
+      .filter(({ allocated }) => allocated.request === request)
+      .map(({ allocated, dra }) => ({ pool: allocated.pool, name: dra.name, attributes: dra.attributes }));
+    return writeMetadataFile(stateDir, claim, request, devices);
+  }
+}
+
+function specName(uid: string): string {
+  return `${CDI_PREFIX}${uid}.json`;
+}
