@@ -145,6 +145,36 @@ describe('vsmmu hook, as virt-launcher uses it', () => {
     expect(log()).toContain('0029:01:00.0');
   });
 
+  test("the VMI's own wishes (vsmmu.io/set) are kept, checked, and refused where they make no sense", async () => {
+    const { socket } = await startHook();
+    const annotation = await annotationOfDemoHost('gpu-7');
+    const callbacks = unixClient(Callbacks, socket);
+    const define = (set: string) => {
+      const base = { ...DEMO_VMI, metadata: { ...DEMO_VMI.metadata, annotations: { 'vsmmu.io/set': set } } };
+      return callbacks.call.onDefineDomain({
+        domainXML: encode(DEMO_DOMAIN),
+        vmi: vmiWith(annotation, base),
+      });
+    };
+    expect(decode((await define('ssidsize=3')).domainXML)).toContain('ssidsize="3"');
+    await expect(define('oas=52')).rejects.toMatchObject({
+      details: expect.stringContaining('oas=52') as unknown,
+    });
+    await expect(define('x="/><evil')).rejects.toMatchObject({
+      details: expect.stringContaining('WISH_MALFORMED') as unknown,
+    });
+    callbacks.close();
+  });
+
+  test('a launcher whose libvirt knows no attributes gets the values as overrides', async () => {
+    const { socket } = await startHook('--libvirt', '12.5.0', '--qemu', '11.1.0');
+    const callbacks = unixClient(Callbacks, socket);
+    const vmi = vmiWith(await annotationOfDemoHost('gpu-7'));
+    const answer = await callbacks.call.onDefineDomain({ domainXML: encode(DEMO_DOMAIN), vmi });
+    callbacks.close();
+    expect(decode(answer.domainXML)).toMatch(/<(\w+:)?device alias=["']iommu0["']/);
+  });
+
   test('nothing of the VMI reaches the XML but validated values', async () => {
     const { socket } = await startHook();
     const annotation = await annotationOfDemoHost('gpu-7');

@@ -1,6 +1,12 @@
 import type { HookCommandOptions } from './commands/hook.js';
 import type { Declare } from './declaration.js';
-import { existingOption, spellingOption, targetOption } from './declare-domain.js';
+import {
+  existingOption,
+  spellingOption,
+  targetOption,
+  topologyOption,
+  unresolvableOption,
+} from './declare-domain.js';
 import { declareWebhook } from './declare-webhook.js';
 
 /** Long-running parts of a cluster: agent, webhook, hook. */
@@ -15,9 +21,17 @@ const declareHook: Declare = (program, io, finish) => {
     .description("Serve KubeVirt's hook sidecar API: rewrite the VM's domain with its node's values.")
     .option('--socket-dir <dir>', "where virt-launcher looks for hooks' sockets", '/var/run/kubevirt-hooks')
     .addOption(existingOption())
+    .addOption(unresolvableOption())
+    .addOption(topologyOption())
+    .option('--regroup', 'split a vSMMU whose devices are of several host SMMUs', false)
     .addOption(targetOption())
     .addOption(spellingOption())
+    .option('--libvirt <version>', 'of the virt-launcher image; decides where properties go')
+    .option('--qemu <version>', 'of the virt-launcher image; decides which properties it knows')
+    .option('--plugins', 'the cluster has Plugin objects: their pipeline drops attributes', false)
     .option('--no-vfio-ats', 'the QEMU has no vfio-pci ats property (older than 11.1)')
+    .option('--plugin-socket <path>', "serve KubeVirt's Plugin API for domains there, instead")
+    .option('--node-hook-socket <path>', "serve KubeVirt's Plugin API for nodes there, instead")
     .action(async (options: HookCommandOptions) => {
       const { runHook } = await import('./commands/hook.js');
       finish(await runHook(options, io));

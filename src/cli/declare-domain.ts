@@ -32,7 +32,7 @@ export const spellingOption = () =>
     .choices(['ssidsize', 'ssidSize', 'both'])
     .default('ssidsize');
 
-const topologyOption = () =>
+export const topologyOption = () =>
   new Option(
     '--topology <policy>',
     'nothing; the vSMMUs that are there; or one for every passed-through device',
@@ -40,7 +40,7 @@ const topologyOption = () =>
     .choices(['off', 'rewrite', 'complete'])
     .default('rewrite');
 
-const unresolvableOption = () =>
+export const unresolvableOption = () =>
   new Option(
     '--unresolvable <policy>',
     'where nothing is known of the host SMMU: refuse, leave values out, or write what every SMMU has',

@@ -1,11 +1,15 @@
 import { VsmmuError } from '../../errors.js';
 import type { HostFeatures } from '../../smmu/features.js';
-import { RESOLVED_ANNOTATION } from '../annotations.js';
+import { RESOLVED_ANNOTATION, SET_ANNOTATION } from '../annotations.js';
 import { parseAnnotation } from '../resolved-annotation.js';
 import { parseVmiBytes, type Vmi } from '../vmi.js';
 
-/** Rewrites one domain XML by a host's features; throws VsmmuError where it must not start. */
-export type RewriteDomain = (xml: string, host: HostFeatures) => string;
+/**
+ * Rewrites one domain XML by a host's features; throws VsmmuError where it must not start.
+ *
+ * @param wishes the VMI's annotation vsmmu.io/set, undefined where it has none: its owner's text, to be parsed
+ */
+export type RewriteDomain = (xml: string, host: HostFeatures, wishes: string | undefined) => string;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -16,12 +20,13 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  * events and tries again, whereas a VM with another node's values starts and breaks.
  *
  * @param vmi JSON of the VMI as virt-launcher has it; nothing of its text reaches the XML but the annotation's
- *   validated numbers, enumerations and addresses
+ *   and wishes' validated numbers, enumerations and addresses
  * @throws VsmmuError
  */
 export function defineDomain(domainXml: Uint8Array, vmi: Uint8Array, rewrite: RewriteDomain): Uint8Array {
-  const features = featuresForVmi(parseVmiBytes(vmi));
-  return new TextEncoder().encode(rewrite(decode(domainXml), features));
+  const parsed = parseVmiBytes(vmi);
+  const features = featuresForVmi(parsed);
+  return new TextEncoder().encode(rewrite(decode(domainXml), features, parsed.annotations?.[SET_ANNOTATION]));
 }
 
 /** @throws VsmmuError ANNOTATION_MISSING, ANNOTATION_NODE, ANNOTATION_MALFORMED, ANNOTATION_VERSION */

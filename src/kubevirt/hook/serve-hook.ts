@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 
-import { serveUnix } from '../../grpc/server.js';
+import { type ServedService, serveUnix } from '../../grpc/server.js';
 import type { RewriteDomain } from './define-domain.js';
+import { domainHookService, nodeHookService } from './plugin-services.js';
 import { hookServices } from './services.js';
 import { hookSocketName } from './socket-name.js';
 
@@ -28,19 +29,49 @@ export interface RunningHook {
  * @throws VsmmuError where the socket can't be made
  */
 export async function serveHook({ socketDir, env, rewrite, onFailure }: HookOptions): Promise<RunningHook> {
-  const { promise: stopped, resolve: stop } = deferred();
+  let close: () => void = () => undefined;
   // The answer to Shutdown still has to leave: closing lets running calls finish first.
-  const services = hookServices(rewrite, () => setImmediate(() => void close()));
-  const server = await serveUnix(join(socketDir, hookSocketName(env)), services, {
-    onFailure,
-    binding: 'in-place',
-  });
+  const services = hookServices(rewrite, () => setImmediate(() => close()));
+  const running = await serve(join(socketDir, hookSocketName(env)), services, onFailure);
+  close = () => void running.close();
+  return running;
+}
 
-  function close(): Promise<void> {
+export interface PluginSockets {
+  /** In the VM's pod, below /var/run/kubevirt-plugin/<plugin>/ (KubeVirt demands the place and ".sock"). */
+  readonly domainHook?: string;
+  /** On the node, where virt-handler finds it. */
+  readonly nodeHook?: string;
+}
+
+/**
+ * Serves KubeVirt's Plugin API instead, on the sockets that are named. Nothing in that API ends the program.
+ *
+ * @throws VsmmuError where a socket can't be made
+ */
+export async function servePlugins(
+  { domainHook, nodeHook }: PluginSockets,
+  { rewrite, onFailure }: Pick<HookOptions, 'rewrite' | 'onFailure'>,
+): Promise<RunningHook[]> {
+  const running: RunningHook[] = [];
+  if (domainHook !== undefined)
+    running.push(await serve(domainHook, [domainHookService(rewrite)], onFailure));
+  if (nodeHook !== undefined) running.push(await serve(nodeHook, [nodeHookService()], onFailure));
+  return running;
+}
+
+async function serve(
+  path: string,
+  services: readonly ServedService[],
+  onFailure: HookOptions['onFailure'],
+): Promise<RunningHook> {
+  const { promise: stopped, resolve: stop } = deferred();
+  const server = await serveUnix(path, services, { onFailure, binding: 'in-place' });
+  const close = () => {
     const closed = server.close();
     closed.then(stop, stop);
     return closed;
-  }
+  };
   return { socketPath: server.path, stopped, close };
 }
 
