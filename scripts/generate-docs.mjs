@@ -4,13 +4,21 @@ import { build } from 'esbuild';
 import { readFile, writeFile } from 'node:fs/promises';
 
 async function load(entry) {
-  const result = await build({ entryPoints: [entry], bundle: true, write: false, format: 'esm', platform: 'node' });
+  const result = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    format: 'esm',
+    platform: 'node',
+  });
   return import(`data:text/javascript,${encodeURIComponent(result.outputFiles[0].text)}`);
 }
 
 async function errorsPage() {
   const { ERROR_CODES } = await load('src/error-codes.ts');
-  const rows = Object.entries(ERROR_CODES).map(([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>\`${code}\` | ${meaning} |`);
+  const rows = Object.entries(ERROR_CODES).map(
+    ([code, meaning]) => `| <a id="${code.toLowerCase()}"></a>\`${code}\` | ${meaning} |`,
+  );
   return [
     '# Error codes',
     '',
