@@ -182,14 +182,28 @@ else
     });
 
     test('gives up a step at its time limit and goes on with the others', async () => {
-      const { report } = await liveProbe(kit, { root, stepTimeoutMs: 800 }, [
-        'delay bind vfio0 3000',
+      const { report } = await liveProbe(kit, { root, stepTimeoutMs: 2500 }, [
+        'delay bind vfio0 6000',
         ...table(),
       ]);
       expect(report.findings.map((item) => [item.subject, item.code])).toEqual([
         ['0000:01:00.0', 'PROBE_TIMEOUT'],
       ]);
       expect(deviceIn(report, '0000:41:00.0').kernelAts.known).toBe(true);
+    });
+
+    test('need not be waited for: what was late is there the next time', async () => {
+      const cachePath = join(kit.dir, 'patience');
+      const slow = ['delay bind vfio0 9000', ...table()];
+      const first = await liveProbe(kit, { root, cachePath, patienceMs: 4000 }, slow);
+      expect(first.report.findings.map((item) => [item.subject, item.code])).toEqual([
+        ['0000:01:00.0', 'PROBE_PENDING'],
+      ]);
+      expect(deviceIn(first.report, '0000:41:00.0').kernelAts.known).toBe(true);
+      const second = await liveProbe(kit, { root, cachePath }, table());
+      expect(second.calls).toEqual([]);
+      expect(second.report.findings).toEqual([]);
+      expect(deviceIn(second.report, '0000:01:00.0').kernelAts.known).toBe(true);
     });
 
     test('never binds a device that a process holds, nor one whose group mate is held', async () => {

@@ -34,8 +34,8 @@ export class DeviceProber {
   #cache: ReplyCache | undefined;
   #lock: Promise<LockResult> | undefined;
   #search: { readonly at: number; readonly result: Promise<HolderSearch> } | undefined;
-  /** Bindings given up at their time limit: the lock stays until they are closed. */
-  readonly #late = new Set<Promise<void>>();
+  /** Questions without an answer yet, and bindings given up at their time limit: the lock stays until they end. */
+  readonly #unfinished = new Set<Promise<unknown>>();
 
   /** @param cacheKey undefined where boot or kernel could not be told: nothing is cached then */
   constructor(root: string, options: ProberOptions, cacheKey: () => CacheKey | undefined) {
@@ -45,7 +45,14 @@ export class DeviceProber {
   }
 
   /** Never throws: what goes wrong is part of the reply. */
-  async ask(target: HwInfoTarget): Promise<DeviceReplies> {
+  ask(target: HwInfoTarget): Promise<DeviceReplies> {
+    const asking = this.#askOnce(target);
+    this.#unfinished.add(asking);
+    void asking.finally(() => this.#unfinished.delete(asking)).catch(() => undefined);
+    return asking;
+  }
+
+  async #askOnce(target: HwInfoTarget): Promise<DeviceReplies> {
     const cache = this.#openCache();
     if (this.#options.fresh !== true) {
       const remembered = cache?.device(target);
@@ -60,18 +67,30 @@ export class DeviceProber {
     return sibling === undefined ? replies : { ...replies, sibling };
   }
 
-  /** Keeps what was learnt and gives up the lock. */
+  /**
+   * Keeps what was learnt and gives up the lock. Where the caller did not wait for a device, both come once more
+   * when it has answered: the next probe finds its answer in the cache.
+   */
   async close(): Promise<void> {
+    this.#save();
+    const lock = await this.#lock;
+    this.#lock = undefined;
+    const release = async () => {
+      if (lock?.ok === true) await lock.lock.release();
+    };
+    const unfinished = [...this.#unfinished];
+    if (unfinished.length === 0) return release();
+    void Promise.allSettled(unfinished)
+      .then(() => this.#save())
+      .then(release);
+  }
+
+  #save(): void {
     try {
       this.#cache?.save();
     } catch {
       // Without a place for the cache every probe asks anew; the answers themselves lose nothing.
     }
-    const lock = await this.#lock;
-    this.#lock = undefined;
-    if (lock?.ok !== true) return;
-    if (this.#late.size === 0) await lock.lock.release();
-    else void Promise.allSettled(this.#late).then(() => lock.lock.release());
   }
 
   #openCache(): ReplyCache | undefined {
@@ -160,8 +179,8 @@ export class DeviceProber {
     const late = binding
       .then((device) => device.close())
       .catch(() => undefined)
-      .finally(() => this.#late.delete(late));
-    this.#late.add(late);
+      .finally(() => this.#unfinished.delete(late));
+    this.#unfinished.add(late);
   }
 }
 

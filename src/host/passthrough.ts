@@ -40,6 +40,8 @@ export function passthroughOf(
   devices: ReadonlyMap<Bdf, SysfsDevice>,
 ): Passthrough {
   if (!isVfioBound(device, reply)) return { ready: false, reason: notVfioReason(device) };
+  if (device.unconfined !== undefined)
+    return { ready: false, reason: `${device.unconfined}: a VM that has it could reach all memory` };
   const hindrances = groupMembersOf(device, devices)
     .filter((mate) => mate.hinders)
     .map(({ bdf, driver }) => `${bdf} of its IOMMU group is on driver ${driver ?? ''}`);

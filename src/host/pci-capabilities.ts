@@ -28,6 +28,8 @@ export interface PciCapabilities {
   readonly sriov: Answer<boolean>;
   /** Why the list is damaged, where it is. */
   readonly damage: string | undefined;
+  /** Only what an unprivileged reader gets was readable. */
+  readonly unprivileged: boolean;
 }
 
 /** Extended capabilities found, and why the list may not be complete. */
@@ -60,6 +62,7 @@ export function readCapabilities(config: Read<Uint8Array>, source: string): PciC
     sriov: has(EXTENDED_SRIOV),
     pasid: pasidOf(config, list, source),
     damage: list.damaged ? list.incomplete : undefined,
+    unprivileged: config.ok && config.value.length === UNPRIVILEGED_BYTES,
   };
 }
 

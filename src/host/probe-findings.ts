@@ -12,7 +12,7 @@ export function collectFindings(
   devices: ReadonlyMap<Bdf, Surveyed>,
   replies: ReadonlyMap<Bdf, DeviceReplies>,
 ): Finding[] {
-  const findings = nodeFindings(source, replies);
+  const findings = [...nodeFindings(source, replies), ...shortConfigFindings(devices)];
   for (const [bdf, { sysfs, config }] of devices) {
     findings.push(...sysfs.findings);
     if (config.damage !== undefined)
@@ -25,6 +25,20 @@ export function collectFindings(
     findings.push(...replyFindings(bdf, replies.get(bdf)));
   }
   return findings;
+}
+
+/** Said once: whoever may not read one config space may not read any. */
+function shortConfigFindings(devices: ReadonlyMap<Bdf, Surveyed>): Finding[] {
+  const short = [...devices.values()].filter(({ config }) => config.unprivileged);
+  if (short.length === 0) return [];
+  return [
+    {
+      code: 'CONFIG_SPACE_SHORT',
+      subject: 'host',
+      message: `of ${short.length} of ${devices.size} functions only the first 64 bytes of config space were readable`,
+      remedy: 'Let the reader open config space with CAP_SYS_ADMIN in the initial user namespace.',
+    },
+  ];
 }
 
 /** Said once, not of every device: without /dev/iommu none can be asked. */

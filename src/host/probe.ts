@@ -12,10 +12,16 @@ import { collectFindings } from './probe-findings.js';
 import type { DeviceReport, HostReport, KernelReport } from './report.js';
 import { reportSmmus } from './smmu-reports.js';
 import { PCI_DEVICES, readSysfsDevice, type SysfsDevice } from './sysfs-device.js';
+import { Patience } from './patience.js';
 import { pcieRootOf, resetMethodsOf, sriovOf } from './topology.js';
 
 export interface ProbeOptions {
   readonly signal?: AbortSignal | undefined;
+  /**
+   * How long to wait for devices in all. One that has not answered by then is told as pending; where answers are
+   * kept, a later probe has it. Without it every device is waited for, up to the time limits of its steps.
+   */
+  readonly patienceMs?: number | undefined;
 }
 
 /** Work between two turns of the event loop: an agent answers its kubelet meanwhile. */
@@ -26,7 +32,7 @@ const GROUPS_AT_ONCE = 4;
 /** Reads everything there is to know of a host's PCI functions and SMMUs, each with its evidence. */
 export async function probeHost(source: HostSource, options: ProbeOptions = {}): Promise<HostReport> {
   const devices = await survey(source, options.signal);
-  const replies = await askDevices(source, devices, options.signal);
+  const replies = await askDevices(source, devices, options);
   const kernel = kernelReport(source, devices, replies);
   const asked = [...replies].map(([bdf, told]) => ({ bdf, smmu: nameOf(devices.get(bdf)), ...told }));
   const smmus = reportSmmus(smmuNames(source), asked, kernel);
@@ -88,15 +94,17 @@ async function survey(source: HostSource, signal: AbortSignal | undefined): Prom
 async function askDevices(
   source: HostSource,
   devices: ReadonlyMap<Bdf, Surveyed>,
-  signal: AbortSignal | undefined,
+  { signal, patienceMs }: ProbeOptions,
 ): Promise<Map<Bdf, DeviceReplies>> {
   const replies = new Map<Bdf, DeviceReplies>();
   const waiting = askableGroups(devices).values();
+  const patience = new Patience(patienceMs);
   const worker = async () => {
     for (const group of waiting)
       for (const sysfs of group) {
         signal?.throwIfAborted();
-        const reply = withoutNode(sysfs, await source.hwInfo(targetOf(sysfs, devices)));
+        const ask = () => source.hwInfo(targetOf(sysfs, devices));
+        const reply = withoutNode(sysfs, await patience.waitFor(ask, sysfs.bdf));
         if (sysfs.driverKnown || reply.hwInfo.kind !== 'not-asked') replies.set(sysfs.bdf, reply);
       }
   };

@@ -154,7 +154,7 @@ function recordGroups(lines: Lines, source: HostSource): void {
   const groups = '/sys/kernel/iommu_groups';
   const read = source.list(groups);
   for (const group of read.ok ? read.value : []) {
-    for (const name of ['type', 'reserved_regions'])
+    for (const name of ['name', 'type', 'reserved_regions'])
       lines.file(`${groups}/${group}/${name}`, `${groups}/${group}/${name}`);
     for (const member of lines.names(`${groups}/${group}/devices`)) {
       const path = `${groups}/${group}/devices/${member}`;

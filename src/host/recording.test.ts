@@ -250,6 +250,40 @@ describe('a recording', () => {
     expect(gpu?.groupMembers).toEqual([{ bdf: '0000:00:03.1', driver: 'snd_hda_intel', hinders: true }]);
   });
 
+  test('64 bytes of config space are one finding for the host', async () => {
+    const row = (at: string) => `${at}: ${Array<string>(16).fill('00').join(' ')}\n`;
+    put({
+      sysfs: SYSFS,
+      pciConfig: `00:03.0 x\n${['00', '10', '20', '30'].map(row).join('')}`,
+      hwInfo: [hwInfoItem()],
+    });
+    const { findings } = await probe();
+    expect(findings.map(({ code, subject }) => [code, subject])).toEqual([['CONFIG_SPACE_SHORT', 'host']]);
+    expect(findings[0]?.message).toContain('1 of 1 functions');
+  });
+
+  test.each<[string, (line: string) => readonly string[], RegExp]>([
+    [
+      'no IOMMU group',
+      (line) => (line.includes('iommu_group') ? [] : [line]),
+      /^no IOMMU stands in front of it/,
+    ],
+    [
+      "vfio's no-IOMMU mode",
+      (line) =>
+        line.includes('iommu_group')
+          ? [line, 'F /sys/kernel/iommu_groups/7/name mode=444 = "vfio-noiommu\\n"']
+          : [line],
+      /^vfio has it in no-IOMMU mode/,
+    ],
+  ])('a device with %s is refused', async (_name, change, reason) => {
+    put({ sysfs: SYSFS.flatMap(change), hwInfo: [hwInfoItem()] });
+    expect((await probe()).devices[0]?.passthrough).toMatchObject({
+      ready: false,
+      reason: expect.stringMatching(reason),
+    });
+  });
+
   test('a VF names its PF, whose PASID it shares', async () => {
     put({ sysfs: [...SYSFS, `L ${DEVICE}/physfn -> ../0000:00:02.0`], hwInfo: [hwInfoItem()] });
     const [vf] = (await probe()).devices;

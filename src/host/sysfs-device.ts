@@ -19,6 +19,8 @@ export interface SysfsDevice {
   readonly driverKnown: boolean;
   readonly smmu: Answer<string>;
   readonly iommuGroup: Answer<number>;
+  /** Why DMA of the device would not be confined, where that is certain. */
+  readonly unconfined: string | undefined;
   readonly groupMates: readonly Bdf[];
   readonly numaNode: Answer<number | null>;
   /** Names in vfio-dev; at most one on a PCI function. */
@@ -61,6 +63,7 @@ export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
     driverKnown: driver.ok,
     smmu: smmuName(source, at, bdf),
     iommuGroup: group,
+    unconfined: vfioName.ok ? unconfined(source, at, group) : undefined,
     groupMates: group.known ? groupMates(source, group.value, bdf) : [],
     numaNode: numaNode(source, at, damaged),
     vfioName: vfioName.ok ? vfioName.value : undefined,
@@ -139,6 +142,16 @@ function iommuGroup(source: HostSource, at: string): Answer<number> {
         `its iommu_group link leads to ${JSON.stringify(link.value.slice(0, 80))}, which is no group`,
         'Look at the link on the host, or record it again.',
       );
+}
+
+/** vfio's no-IOMMU mode makes a group of its own name around a device that nothing confines (drivers/vfio/group.c). */
+function unconfined(source: HostSource, at: string, group: Answer<number>): string | undefined {
+  if (!group.known) {
+    const link = source.exists(`${at}/iommu_group`);
+    return link.ok && !link.value ? 'no IOMMU stands in front of it' : undefined;
+  }
+  const name = source.readText(`/sys/kernel/iommu_groups/${group.value}/name`);
+  return name.ok && name.value.trim() === 'vfio-noiommu' ? 'vfio has it in no-IOMMU mode' : undefined;
 }
 
 function groupMates(source: HostSource, group: number, self: Bdf): Bdf[] {

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { buildSync } from 'esbuild';
 import type { LiveHostOptions } from '../../src/host/live-host.js';
+import type { ProbeOptions } from '../../src/host/probe.js';
 import type { HostReport } from '../../src/host/report.js';
 
 const HERE = resolve('test/shim');
@@ -102,7 +103,7 @@ let runs = 0;
 
 export function liveProbe(
   kit: LiveProbeKit,
-  options: LiveHostOptions,
+  options: LiveHostOptions & ProbeOptions,
   table: readonly string[],
 ): Promise<LiveProbeResult> {
   return startLiveProbe(kit, options, table).done;
@@ -110,7 +111,7 @@ export function liveProbe(
 
 export function startLiveProbe(
   kit: LiveProbeKit,
-  options: LiveHostOptions,
+  options: LiveHostOptions & ProbeOptions,
   table: readonly string[],
 ): RunningProbe {
   runs += 1;
