@@ -40,7 +40,7 @@ export async function newerQemu(ctx) {
 /**
  * Starts a guest and waits until it has powered off.
  * @param {import('../lib/context.mjs').Context} ctx
- * @param {{ qemu: Qemu, kernel: import('./initramfs.mjs').Kernel, initrd: string, machine: import('./machines.mjs').Machine, timeoutSeconds: number }} options
+ * @param {{ qemu: Qemu, kernel: import('./debian-kernel.mjs').Kernel, initrd: string, machine: import('./machines.mjs').Machine, timeoutSeconds: number }} options
  * @returns {Promise<string>} a folder with what the guest handed out
  */
 export async function boot(ctx, { qemu, kernel, initrd, machine, timeoutSeconds }) {

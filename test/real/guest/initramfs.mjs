@@ -1,73 +1,20 @@
-import { cp, mkdir, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { AptRoot } from '../lib/apt-root.mjs';
-import { NotRun } from '../lib/outcome.mjs';
+import { copyKernelFiles } from './debian-kernel.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 
 /** Debian's arm64 packages of the guest's user space: a shell, and the libraries that Node.js is linked to. */
 const USER_SPACE = ['busybox-static', 'libc6', 'libstdc++6', 'libgcc-s1'];
 const NODE_VERSION = '20.20.2';
-/** Modules to load in a guest with one of Debian's kernels; what they depend on comes along. */
-const MODULES = [
-  'virtio_pci',
-  'virtio_console',
-  'virtio_net',
-  'nvme',
-  'e1000',
-  'e1000e',
-  'vfio-pci',
-  'vfio_iommu_type1',
-];
-
-/** A kernel to boot. modules: folder with lib/modules, for the initramfs. @typedef {{ image: string, release: string, modules?: string }} Kernel */
-
-/**
- * One of Debian's own arm64 kernels.
- * @param {import('../lib/context.mjs').Context} ctx @param {string} suite "bookworm", "sid" @returns {Promise<Kernel>}
- */
-export async function debianKernel(ctx, suite) {
-  const archive = await AptRoot.open(ctx, { suite, architecture: 'arm64' });
-  const { Depends: depends } = await archive.fields('linux-image-arm64');
-  const name = /linux-image-[0-9][^ ,]*/.exec(depends ?? '')?.[0];
-  if (name === undefined) throw new NotRun(`Debian ${suite} has no linux-image-arm64`);
-  const release = name.slice('linux-image-'.length);
-  const folder = join(await ctx.cache('kernels'), release);
-  if (!existsSync(join(folder, 'complete'))) {
-    await ctx.apt.install('kmod');
-    await rm(folder, { recursive: true, force: true });
-    const packages = await Promise.all(
-      [name, ...(await modulesPackages(archive, name))].map((each) => archive.download(each)),
-    );
-    for (const deb of packages) await ctx.run('dpkg-deb', ['-x', deb, folder], { timeoutSeconds: 300 });
-    // Newer packages have /usr/lib/modules; depmod knows the older place only.
-    if (!existsSync(join(folder, 'lib'))) await symlink(join('usr', 'lib'), join(folder, 'lib'));
-    await ctx.run('depmod', ['-b', folder, release]);
-    await writeFile(join(folder, 'complete'), '');
-  }
-  const places = [
-    join(folder, 'boot', `vmlinuz-${release}`),
-    join(folder, 'lib', 'modules', release, 'vmlinuz'),
-  ];
-  return { image: places.find((path) => existsSync(path)), release, modules: folder };
-}
-
-/** Newer kernels come in two packages, the image and its modules. */
-async function modulesPackages(archive, image) {
-  const { Depends: depends = '' } = await archive.fields(image);
-  return depends
-    .split(/[,|]/)
-    .map((item) => item.trim().split(' ')[0])
-    .filter((name) => /^linux-(modules|binary|base)-[0-9]/.test(name));
-}
-
 /**
  * The guest's whole user space in one cpio archive: busybox, Node.js, this checkout's vsmmu, the kernel's modules and
  * our init. Not compressed: an emulated CPU unpacks slower than QEMU copies.
- * @param {import('../lib/context.mjs').Context} ctx @param {Kernel} kernel @returns {Promise<string>} path
+ * @param {import('../lib/context.mjs').Context} ctx @param {import('./debian-kernel.mjs').Kernel} kernel @returns {Promise<string>} path
  */
 export async function initramfs(ctx, kernel) {
   await ctx.apt.install('cpio');
@@ -87,13 +34,8 @@ export async function initramfs(ctx, kernel) {
     platform: 'node',
     external: ['koffi'],
   });
-  await cp(join(here, 'init.sh'), join(folder, 'init'), { mode: 0 });
-  const modules = kernel.modules === undefined ? [] : await copyModules(ctx, kernel, folder);
-  // Debian's packages put the kernel's configuration in one of two places, where vsmmu looks for it.
-  for (const config of [`boot/config-${kernel.release}`, `lib/modules/${kernel.release}/config`]) {
-    const from = kernel.modules === undefined ? undefined : join(kernel.modules, config);
-    if (from !== undefined && existsSync(from)) await cp(from, join(folder, config));
-  }
+  await cp(join(here, 'init.sh'), join(folder, 'init'));
+  const modules = await copyKernelFiles(ctx, kernel, folder);
   await writeFile(join(folder, 'modules'), modules.map((name) => `${name}\n`).join(''));
   const archive = `${folder}.cpio`;
   // The kernel unpacks archives one after the other, so what never changes is packed once.
@@ -174,38 +116,4 @@ async function npmPackage(ctx, spec, folder) {
   const [tarball] = (await readdir(folder)).filter((name) => name.endsWith('.tgz'));
   await ctx.run('tar', ['-xzf', tarball], { cwd: folder });
   return join(folder, 'package');
-}
-
-/** Copies what the modules need, and tells in which order to load them. @returns {Promise<string[]>} paths in the guest */
-async function copyModules(ctx, { modules, release }, folder) {
-  const dependencies = await readFile(join(modules, 'lib', 'modules', release, 'modules.dep'), 'utf8');
-  const parsed = new Map(
-    dependencies
-      .split('\n')
-      .filter((line) => line.includes(':'))
-      .map((line) => {
-        const [path, needs] = line.split(':');
-        return [path, needs.trim().split(' ').filter(Boolean)];
-      }),
-  );
-  const named = (path) =>
-    path
-      .replace(/^.*\//, '')
-      .replace(/\.ko(\..*)?$/, '')
-      .replaceAll('-', '_');
-  const order = [];
-  for (const wanted of MODULES) {
-    const path = [...parsed.keys()].find((each) => named(each) === wanted.replaceAll('-', '_'));
-    if (path === undefined) continue; // built in
-    // modules.dep names the direct and indirect needs, the deepest last.
-    for (const each of [...parsed.get(path).toReversed(), path]) if (!order.includes(each)) order.push(each);
-  }
-  for (const path of order) {
-    const from = join(modules, 'lib', 'modules', release, path);
-    const to = join(folder, 'modules.d', path);
-    await mkdir(dirname(to), { recursive: true });
-    if (path.endsWith('.xz')) await ctx.run('sh', ['-c', 'xz -dc "$1" > "$2"', 'sh', from, to.slice(0, -3)]);
-    else await cp(from, to);
-  }
-  return order.map((path) => `/modules.d/${path.replace(/\.xz$/, '')}`);
 }

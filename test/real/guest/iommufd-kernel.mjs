@@ -21,7 +21,7 @@ const TOOLS = [
 /**
  * A kernel with IOMMUFD, VFIO_DEVICE_CDEV and ARM_SMMU_V3_IOMMUFD, built from the newest Debian's linux-source and kept.
  * Building takes longer than all other suites together, so it is done only when asked for.
- * @param {import('../lib/context.mjs').Context} ctx @returns {Promise<import('./initramfs.mjs').Kernel>}
+ * @param {import('../lib/context.mjs').Context} ctx @returns {Promise<import('./debian-kernel.mjs').Kernel>}
  */
 export async function iommufdKernel(ctx) {
   const folder = await ctx.cache('kernels', 'iommufd');
