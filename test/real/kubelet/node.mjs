@@ -29,11 +29,12 @@ export class Node {
 
   /**
    * @param {import('../lib/context.mjs').Context} ctx
-   * @param {{ program: string, devices: readonly import('./recording.mjs').Device[], live?: boolean }} options
+   * @param {{ program: string, devices: readonly import('./recording.mjs').Device[], live?: boolean, kubeletArguments?: readonly string[] }} options
    *   program: kubelet-harness; live: the host may change under the agent (needs root)
+   *   kubeletArguments: of kubelet-harness, such as those for an API server
    */
-  static async create(ctx, { program, devices, live = false }) {
-    const node = new Node(ctx, program, await mkdtemp(join(tmpdir(), 'vsmmu-node-')));
+  static async create(ctx, { program, devices, live = false, kubeletArguments = [] }) {
+    const node = new Node(ctx, [program, ...kubeletArguments], await mkdtemp(join(tmpdir(), 'vsmmu-node-')));
     if (live) {
       if (process.getuid() !== 0) throw new NotRun('needs root to mount a made-up /sys for the agent');
       node.host = await LiveRoot.create(join(node.#folder, 'root'), devices);
@@ -66,7 +67,8 @@ export class Node {
     );
     if (this.kubelet === undefined) {
       await mkdir(this.directory, { recursive: true });
-      const child = this.#ctx.start(this.#program, ['--dir', this.directory], {
+      const [program, ...more] = this.#program;
+      const child = this.#ctx.start(program, ['--dir', this.directory, ...more], {
         stdio: ['pipe', 'pipe', 'pipe'],
       });
       this.kubelet = new JsonLinesProgram(child);

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 /**
  * A host made up for a test, in the recording format (docs/recording-format.md): every device is the only one behind
  * its root port, bound to vfio-pci with a cdev, and the kernel reports its ATS.
- * @typedef {{ bdf: string, group?: number, numa?: number, smmu?: number, device?: string, driver?: string, nodes?: boolean, ril?: boolean }} Device
+ * @typedef {{ bdf: string, group?: number, numa?: number, smmu?: number, device?: string, driver?: string, nodes?: boolean, ril?: boolean, ats?: boolean }} Device
  *   smmu: which of the host's SMMUs (0 by default); numa: absent is -1; nodes: false leaves out its files in /dev/vfio;
- *   ril: false is an SMMU without range invalidation
+ *   ril: false is an SMMU without range invalidation; ats: false is a device whose ATS the kernel reports as not usable
  * @param {string} folder made if missing; each file is replaced at once @param {readonly Device[]} devices
  */
 export async function writeRecording(folder, devices) {
@@ -98,7 +98,7 @@ function groupOf(bdf) {
 }
 
 /** The kernel's answer for an SMMUv3 with ATS and 20 substream id bits, and a device whose ATS it reports as usable. */
-function hwInfo({ bdf, ril = true }) {
+function hwInfo({ bdf, ril = true, ats = true }) {
   const idr3 = ril ? '04140000' : '04100000';
   return {
     bdf,
@@ -112,8 +112,8 @@ function hwInfo({ bdf, ril = true }) {
     out_data_type: 2,
     out_data_len: 40,
     max_pasid_log2: 20,
-    out_capabilities: '0x7',
-    struct_hex: '28000000000000000100000028000000000000000000000002000000140000000700000000000000',
+    out_capabilities: ats ? '0x7' : '0xf',
+    struct_hex: `2800000000000000010000002800000000000000000000000200000014000000${ats ? '07' : '0f'}00000000000000`,
     data_hex: `00000000000000009b164c0d1005730200000000${idr3}0000000075000000b020b00402000000`,
   };
 }
