@@ -33,7 +33,7 @@ export async function iommufdKernel(ctx) {
   if (!current) {
     if (process.env.VSMMU_BUILD_KERNEL !== '1')
       throw new NotRun(
-        'no kernel with IOMMUFD in the cache; it is built, in about 6 minutes, by VSMMU_BUILD_KERNEL=1 npm run test:real -- guest',
+        'no kernel with IOMMUFD in the cache; it is built, in about 7 minutes of two idle cores, by VSMMU_BUILD_KERNEL=1 npm run test:real -- guest',
       );
     await build(ctx, folder);
     await writeFile(stampFile, stamp);
