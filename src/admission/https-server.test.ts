@@ -2,7 +2,7 @@ import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { Agent, request as httpsRequest } from 'node:https';
 import { connect, type TLSSocket } from 'node:tls';
 
-import { createAuthority, issueLeaf } from './certificates/issue.js';
+import { createAuthority, issueLeaf, type KeyPair } from './certificates/issue.js';
 import {
   type AdmissionServer,
   type HttpsOptions,
@@ -317,6 +317,42 @@ describe('TLS', () => {
     expect((await call(server, { agent })).status).toBe(200);
     expect((await call(server, { authority: other.cert })).status).toBe(200);
     await expect(call(server)).rejects.toMatchObject({ code: /CERT|SIGNATURE|ISSUER|SELF_SIGNED/ });
+  });
+});
+
+describe('client certificates, where they are asked for', () => {
+  const clientCa = createAuthority('clients', validity);
+  const apiServer = issueLeaf(clientCa, { names: ['kube-apiserver'], validity, usage: 'client' });
+  const other = issueLeaf(clientCa, { names: ['somebody'], validity, usage: 'client' });
+  const stranger = issueLeaf(createAuthority('strangers', validity), {
+    names: ['kube-apiserver'],
+    validity,
+    usage: 'client',
+  });
+  const clients = { ca: clientCa.cert, names: ['kube-apiserver'] };
+
+  test.each<[string, KeyPair | undefined, number]>([
+    ['the API server’s', apiServer, 200],
+    ['one of another name', other, 401],
+    ['one of another authority', stranger, 401],
+    ['none', undefined, 401],
+  ])('%s', async (_, pair, status) => {
+    const server = await serve({ clients });
+    const agent = new Agent({ ...pair });
+    agents.push(agent);
+    const answer = await call(server, { agent });
+    expect(answer.status).toBe(status);
+    if (status !== 200) expect(answer.response).toMatchObject({ allowed: false, status: { code: 401 } });
+    expect((await call(server, { path: '/healthz', method: 'GET', body: '' })).status).toBe(200);
+  });
+
+  test('are asked for after a reload of the own certificate too', async () => {
+    const server = await serve({ clients });
+    server.setCertificate(issueLeaf(ca, { names: ['127.0.0.1'], validity }));
+    expect((await call(server)).status).toBe(401);
+    const agent = new Agent({ ...apiServer });
+    agents.push(agent);
+    expect((await call(server, { agent })).status).toBe(200);
   });
 });
 

@@ -1,7 +1,9 @@
 import type { NodeProfile } from '../cluster/node-profile.js';
 import { parseWishes } from '../domain/wishes.js';
 import { fitNode } from '../fleet/node-fit.js';
-import { SET_ANNOTATION } from '../kubevirt/annotations.js';
+import { labelsOf } from '../fleet/node-labels.js';
+import { REQUIRE_ANNOTATION, SET_ANNOTATION } from '../kubevirt/annotations.js';
+import { parseRequire, unmet } from '../kubevirt/require.js';
 import { type ResourceSelection, selectsResource } from '../kubevirt/vmi-create.js';
 import type { Vmi } from '../kubevirt/vmi.js';
 import { ALL_AUTO, type AskedVsmmu, type OnOffAuto } from '../smmu/properties.js';
@@ -21,11 +23,19 @@ export function placementReasons(
   const resources = vmi.devices.flatMap(({ deviceName }) =>
     deviceName !== undefined && selectsResource(selection, deviceName) ? [deviceName] : [],
   );
+  const required = parseRequire(vmi.annotations?.[REQUIRE_ANNOTATION] ?? '');
   const asked = askedOf(vmi);
   const reasons: string[] = [];
   for (const profile of profiles) {
+    const lacking = unmet(required, labelsOf(profile, [], false));
+    if (lacking.length > 0) {
+      reasons.push(`node ${profile.node} lacks ${lacking.join(', ')}`);
+      continue;
+    }
     const { fits, smmus } = fitNode(profile, { resources, asked, baseline: undefined });
     const [outcome] = smmus;
+    // It has no such device now: nothing is known against it, and required features it has.
+    if (outcome === undefined && required.length > 0) return [];
     if (outcome === undefined) continue;
     if (fits !== 'no' || smmus.some(({ errors }) => errors.length === 0)) return [];
     reasons.push(`node ${profile.node}: ${outcome.errors[0] ?? ''}`);

@@ -4,7 +4,12 @@ import { describeNode } from '../cluster/describe-node.js';
 import { type NodeProfile, parseNodeProfile } from '../cluster/node-profile.js';
 import { openHost } from '../host/open-host.js';
 import { probeHost } from '../host/probe.js';
-import { HOOK_SIDECARS_ANNOTATION, RESOLVED_ANNOTATION, SET_ANNOTATION } from '../kubevirt/annotations.js';
+import {
+  HOOK_SIDECARS_ANNOTATION,
+  REQUIRE_ANNOTATION,
+  RESOLVED_ANNOTATION,
+  SET_ANNOTATION,
+} from '../kubevirt/annotations.js';
 import { placementReasons } from './placement.js';
 import type { AdmissionRequest, Verdict } from './review.js';
 import { validateHandler } from './validate.js';
@@ -82,6 +87,7 @@ describe('at CREATE', () => {
       'more devices than any node has: the scheduler waits for them',
       { gpus: Array.from({ length: 9 }, () => GPU) },
     ],
+    ['features that the node has', { gpus: [GPU], annotations: { [REQUIRE_ANNOTATION]: 'accel,oas>=44' } }],
     [
       'explicit values that the SMMU has',
       { gpus: [GPU], annotations: { [SET_ANNOTATION]: 'ssidsize=8,oas=44' } },
@@ -126,6 +132,18 @@ describe('at CREATE', () => {
       { gpus: [GPU], annotations: { [SET_ANNOTATION]: 'oas=52' } },
       'spec.domain.devices',
       /node gpu-7: .*oas=52/,
+    ],
+    [
+      'features that no node has',
+      { gpus: [GPU], annotations: { [REQUIRE_ANNOTATION]: 'cmdqv,oas>=52' } },
+      'spec.domain.devices',
+      /node gpu-7 lacks cmdqv \(it has \w+\), oas>=52/,
+    ],
+    [
+      'a requirement that is none',
+      { gpus: [GPU], annotations: { [REQUIRE_ANNOTATION]: 'speed' } },
+      `metadata.annotations[${REQUIRE_ANNOTATION}]`,
+      /speed/,
     ],
     [
       'a wish that sets nothing',

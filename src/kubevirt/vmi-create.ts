@@ -1,6 +1,8 @@
 import { HOOK_SIDECARS_ANNOTATION, REQUIRE_ANNOTATION, RESOLVED_ANNOTATION } from './annotations.js';
 import { type HookContainer, withHookSidecar } from './hook-sidecars.js';
 import { jsonPointer, type JsonPatchOperation, patchStringMap } from './json-patch.js';
+import { requireNodes } from './node-affinity.js';
+import { parseRequire } from './require.js';
 import type { Vmi } from './vmi.js';
 
 /**
@@ -26,22 +28,27 @@ export function asksForVsmmu(vmi: Vmi, selection: ResourceSelection): boolean {
 }
 
 /**
- * What a VMI gets when it is created: the hook sidecar, if it asks for our devices; and no annotation
+ * What a VMI gets when it is created: the hook sidecar, if it asks for our devices, and an affinity to nodes that meet
+ * what it requires; and no annotation
  * `vsmmu.io/resolved` of its own making, whoever it is, because a hook believes that annotation.
  * Patching a patched VMI patches nothing.
  *
- * @throws VsmmuError HOOK_SIDECARS_MALFORMED
+ * @throws VsmmuError HOOK_SIDECARS_MALFORMED, REQUIRE_MALFORMED
  */
 export function patchCreatedVmi(
   vmi: Vmi,
   selection: ResourceSelection,
   hook: HookContainer,
 ): JsonPatchOperation[] {
-  const served = asksForVsmmu(vmi, selection);
-  return patchStringMap(jsonPointer('metadata', 'annotations'), vmi.annotations, {
-    [RESOLVED_ANNOTATION]: undefined,
-    ...(served
-      ? { [HOOK_SIDECARS_ANNOTATION]: withHookSidecar(vmi.annotations?.[HOOK_SIDECARS_ANNOTATION], hook) }
-      : {}),
-  });
+  const annotations = vmi.annotations ?? {};
+  const at = jsonPointer('metadata', 'annotations');
+  if (!asksForVsmmu(vmi, selection))
+    return patchStringMap(at, vmi.annotations, { [RESOLVED_ANNOTATION]: undefined });
+  return [
+    ...patchStringMap(at, vmi.annotations, {
+      [RESOLVED_ANNOTATION]: undefined,
+      [HOOK_SIDECARS_ANNOTATION]: withHookSidecar(annotations[HOOK_SIDECARS_ANNOTATION], hook),
+    }),
+    ...requireNodes(vmi.affinity, parseRequire(annotations[REQUIRE_ANNOTATION] ?? '')),
+  ];
 }

@@ -16,7 +16,7 @@ describe('what is read of a VMI', () => {
               hostDevices: [{ name: 'nic', claimName: 'nics', requestName: 'one' }],
             },
           },
-          nodeSelector: { zone: 'a' },
+          affinity: { nodeAffinity: null },
           resourceClaims: [{ name: 'nics', resourceClaimTemplateName: 'nic-template' }],
         },
         status: { nodeName: 'gpu-7', phase: 'Scheduled' },
@@ -31,7 +31,7 @@ describe('what is read of a VMI', () => {
         { list: 'hostDevices', index: 0, name: 'nic', deviceName: undefined, claimName: 'nics' },
       ],
       resourceClaims: [{ name: 'nics', claim: undefined, template: 'nic-template' }],
-      nodeSelector: { zone: 'a' },
+      affinity: { nodeAffinity: null },
       nodeName: 'gpu-7',
       phase: 'Scheduled',
     });
@@ -44,7 +44,7 @@ describe('what is read of a VMI', () => {
       status: { nodeName: '' },
     });
     expect(empty).toMatchObject({ name: 'vm-', annotations: undefined, devices: [], nodeName: undefined });
-    expect(parseVmi({ metadata: {}, spec: null })).toMatchObject({ devices: [], nodeSelector: undefined });
+    expect(parseVmi({ metadata: {}, spec: null })).toMatchObject({ devices: [], affinity: undefined });
   });
 });
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { VsmmuError } from '../errors.js';
+import { type Affinity, affinitySchema } from './node-affinity.js';
 
 /** An entry of `spec.domain.devices.gpus` or `.hostDevices`; by resource name, or by DRA claim. */
 export interface DeviceRequest {
@@ -19,7 +20,7 @@ export interface Vmi {
   readonly annotations: Readonly<Record<string, string>> | undefined;
   readonly devices: readonly DeviceRequest[];
   readonly resourceClaims: readonly ResourceClaimReference[];
-  readonly nodeSelector: Readonly<Record<string, string>> | undefined;
+  readonly affinity: Affinity;
   readonly nodeName: string | undefined;
   /** "Scheduling", "Scheduled", "Running", ... */
   readonly phase: string | undefined;
@@ -54,7 +55,7 @@ const vmiSchema = z.object({
   spec: z
     .object({
       domain: z.object({ devices: z.object({ gpus: requests, hostDevices: requests }).nullish() }).nullish(),
-      nodeSelector: stringMap,
+      affinity: affinitySchema,
       resourceClaims: z
         .array(z.object({ name: text, resourceClaimName: text, resourceClaimTemplateName: text }))
         .max(4096)
@@ -84,7 +85,7 @@ export function parseVmi(json: unknown): Vmi {
     annotations: metadata.annotations,
     devices: deviceRequests(spec),
     resourceClaims: resourceClaims(spec),
-    nodeSelector: spec?.nodeSelector,
+    affinity: spec?.affinity,
     nodeName: status?.nodeName,
     phase: status?.phase,
   };
