@@ -1,7 +1,7 @@
 // Bundles the command-line program (and the demo) into dist/. One file would be simplest, but each
 // subcommand is loaded only when it is used: `vsmmu version` must not pay for gRPC. Hence code splitting.
 import { build } from 'esbuild';
-import { chmod, readFile, rm } from 'node:fs/promises';
+import { chmod, cp, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -45,7 +45,26 @@ export async function bundle(outdir, entryPoints = PROGRAMS, { sourcemap = true 
     logLevel: 'warning',
   });
   for (const name of Object.keys(entryPoints)) await chmod(`${outdir}/${name}.js`, 0o755);
+  if (entryPoints.vsmmu !== undefined) await bundlePage(`${outdir}/page`);
   return metafile;
+}
+
+/** The fleet page of `vsmmu controller`: three files, nothing from outside. */
+async function bundlePage(outdir) {
+  await build({
+    absWorkingDir: root,
+    entryPoints: { page: 'src/page/browser/main.ts' },
+    outdir,
+    bundle: true,
+    format: 'esm',
+    platform: 'browser',
+    target: 'es2022',
+    minify: true,
+    legalComments: 'none',
+    logLevel: 'warning',
+  });
+  for (const file of ['index.html', 'page.css', 'icon.svg'])
+    await cp(`${root}/src/page/browser/${file}`, `${outdir}/${file}`);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await bundle(`${root}/dist`);

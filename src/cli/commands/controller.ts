@@ -4,10 +4,12 @@ import { hostname } from 'node:os';
 import { inClusterAccess, inClusterNamespace } from '../../cluster/access.js';
 import { KubeClient } from '../../cluster/kube-client.js';
 import { LeaderElection } from '../../cluster/leader-election.js';
-import { ExitStatus } from '../../errors.js';
+import { ExitStatus, messageOf } from '../../errors.js';
 import { FleetController } from '../../fleet/controller.js';
 import { FleetCaches } from '../../fleet/fleet-caches.js';
 import { type LogFormat, type LogLevel, winstonLog } from '../../log/winston-log.js';
+import type { Log } from '../../log/log.js';
+import type { PageServer } from '../../page/page-server.js';
 import type { CliIo } from '../io.js';
 import { clusterClient, type ClusterOptions } from '../kubeconfig.js';
 import { version } from '../version.js';
@@ -17,6 +19,8 @@ export interface ControllerCommandOptions extends ClusterOptions {
   readonly namespace?: string | undefined;
   readonly leaseName: string;
   readonly leaseSeconds: number;
+  /** "ADDR:PORT"; absent: no page. */
+  readonly pageListen?: string | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }
@@ -40,8 +44,10 @@ export async function runController(options: ControllerCommandOptions, io: CliIo
     retryMs: (leaseSeconds * 1000) / 7.5,
   });
   const controller = new FleetController({ client, caches, identity, log });
+  const page = await servePageIf(options.pageListen, client, caches, log);
   log.info('controller started', { identity, version });
   await Promise.all([caches.run(), election.run(signal, (term) => controller.lead(term))]);
+  await page?.close();
   client.close();
   return ExitStatus.ok;
 }
@@ -50,4 +56,25 @@ export async function runController(options: ControllerCommandOptions, io: CliIo
 async function daemonClient(options: ControllerCommandOptions, io: CliIo): Promise<KubeClient> {
   if (options.kubeconfig !== undefined) return clusterClient(options, io);
   return new KubeClient(await inClusterAccess({ env: io.env }), { userAgent: `vsmmu-controller/${version}` });
+}
+
+async function servePageIf(
+  listen: string | undefined,
+  client: KubeClient,
+  caches: FleetCaches,
+  log: Log,
+): Promise<PageServer | undefined> {
+  if (listen === undefined) return undefined;
+  const { readAssets } = await import('../../page/assets.js');
+  const { clusterSource } = await import('../../page/cluster-source.js');
+  const { parsePageAddress } = await import('../../page/listen-address.js');
+  const { servePage } = await import('../../page/page-server.js');
+  const page = await servePage({
+    ...parsePageAddress(listen),
+    assets: await readAssets(),
+    source: clusterSource(client, caches),
+    onFailure: (message, error) => log.warn(message, { error: messageOf(error) }),
+  });
+  log.info('page served', { listen, port: page.port });
+  return page;
 }

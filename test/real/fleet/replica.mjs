@@ -28,8 +28,8 @@ const LEASE_RULES = [
   },
 ];
 
-/** A service account with the controller's rights, and a kubeconfig for it. @returns {Promise<string>} its path */
-export async function controllerKubeconfig(cluster, folder) {
+/** A service account with the controller's rights and `more`, and a kubeconfig for it. @returns {Promise<string>} its path */
+export async function controllerKubeconfig(cluster, folder, more = []) {
   const { admin } = cluster;
   const rbac = '/apis/rbac.authorization.k8s.io/v1';
   const subjects = [{ kind: 'ServiceAccount', name: ACCOUNT, namespace: NAMESPACE }];
@@ -37,7 +37,7 @@ export async function controllerKubeconfig(cluster, folder) {
   const roleRef = (kind) => ({ apiGroup: 'rbac.authorization.k8s.io', kind, name: ACCOUNT });
   await admin.create('/api/v1/namespaces', { metadata: { name: NAMESPACE } });
   await admin.create(`/api/v1/namespaces/${NAMESPACE}/serviceaccounts`, named);
-  await admin.create(`${rbac}/clusterroles`, { ...named, rules: CLUSTER_RULES });
+  await admin.create(`${rbac}/clusterroles`, { ...named, rules: [...CLUSTER_RULES, ...more] });
   await admin.create(`${rbac}/clusterrolebindings`, { ...named, subjects, roleRef: roleRef('ClusterRole') });
   await admin.create(`${rbac}/namespaces/${NAMESPACE}/roles`, { ...named, rules: LEASE_RULES });
   await admin.create(`${rbac}/namespaces/${NAMESPACE}/rolebindings`, {

@@ -1,0 +1,97 @@
+import type { PageFleet, PageNode } from '../page-fleet.js';
+import { baselineCards } from './baseline-cards.js';
+import { byId, fetchJson } from './dom.js';
+import { matches, offerBaselines, readFilter } from './filters.js';
+import { openNode } from './node-panel.js';
+import { nodeTable } from './node-table.js';
+
+const REFRESH_MS = 15_000;
+
+let fleet: PageFleet = { nodes: [], baselines: [], policies: 0 };
+let shown = '';
+/** The node that the dialog is about; two changes of the address may be told as two events at once. */
+let opened = '';
+
+/** The node in the address is the one that is open, so that it can be sent to others and "back" closes it. */
+function open(node: string): void {
+  location.hash = `node=${encodeURIComponent(node)}`;
+}
+
+function followAddress(): void {
+  const node = /^#node=(.+)$/.exec(location.hash)?.[1];
+  const dialog = byId('node', HTMLDialogElement);
+  if (node === undefined) {
+    opened = '';
+    dialog.close();
+  } else if (!dialog.open || node !== opened) {
+    opened = node;
+    void openNode(decodeURIComponent(node));
+  }
+}
+
+function renderNodes(): void {
+  const filter = readFilter(byId('filters', HTMLFormElement));
+  const nodes = fleet.nodes.filter((node) => matches(node, filter));
+  byId('nodes', HTMLDivElement).replaceChildren(nodeTable(nodes, open));
+  byId('shown', HTMLParagraphElement).textContent =
+    nodes.length === fleet.nodes.length ? '' : `${nodes.length} of ${fleet.nodes.length} nodes match.`;
+}
+
+function summaryOf({ nodes, baselines, policies }: PageFleet): string {
+  const devices = nodes.reduce((sum, { ats }) => sum + ats.length, 0);
+  const count = (holds: (node: PageNode) => boolean) => nodes.filter(holds).length;
+  return [
+    plural(nodes.length, 'node'),
+    `${count(({ values }) => values !== null)} with accelerated vSMMUs`,
+    plural(devices, 'device'),
+    `${count(({ stale }) => stale)} stale`,
+    plural(baselines.length, 'baseline'),
+    policies === 1 ? '1 policy' : `${policies} policies`,
+  ].join(' · ');
+}
+
+function plural(count: number, thing: string): string {
+  return `${count} ${thing}${count === 1 ? '' : 's'}`;
+}
+
+async function refresh(): Promise<void> {
+  const summary = byId('summary', HTMLParagraphElement);
+  try {
+    fleet = await fetchJson<PageFleet>('fleet.json');
+  } catch {
+    summary.textContent = 'The controller does not answer; what is shown may be old.';
+    return;
+  }
+  summary.textContent = summaryOf(fleet);
+  // What is the same stays as it is: focus and scrolling are a person's.
+  const text = JSON.stringify(fleet);
+  if (text === shown) return;
+  shown = text;
+  const focused = document.activeElement?.textContent;
+  offerBaselines(fleet.baselines);
+  byId('baselines', HTMLDivElement).replaceChildren(...baselineCards(fleet.baselines, open));
+  renderNodes();
+  if (focused !== undefined && document.activeElement === document.body) refocus(focused);
+  document.body.dataset['ready'] = 'true';
+}
+
+function refocus(text: string): void {
+  for (const button of document.querySelectorAll('main button'))
+    if (button instanceof HTMLElement && button.textContent === text) {
+      button.focus();
+      return;
+    }
+}
+
+const filters = byId('filters', HTMLFormElement);
+filters.addEventListener('input', renderNodes);
+filters.addEventListener('submit', (event) => event.preventDefault());
+// The form's fields are empty only after this event.
+filters.addEventListener('reset', () => setTimeout(renderNodes));
+addEventListener('hashchange', followAddress);
+byId('node', HTMLDialogElement).addEventListener('close', () => {
+  if (location.hash !== '') history.pushState(null, '', location.pathname + location.search);
+});
+await refresh();
+followAddress();
+setInterval(() => void refresh(), REFRESH_MS);
