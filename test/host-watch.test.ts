@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runProbeWatch } from '../src/cli/commands/probe-watch.js';
 import { fingerprint } from '../src/host/fingerprint.js';
 import { FolderHints, type HintSource } from '../src/host/hints.js';
 import { openLiveHost } from '../src/host/live-host.js';
@@ -20,6 +21,7 @@ import { probeHost } from '../src/host/probe.js';
 import { diffReports } from '../src/host/report-diff.js';
 import { UeventHints, ueventConcerns } from '../src/host/uevents.js';
 import { watchHost, type HostUpdate } from '../src/host/watch.js';
+import { capturedIo } from './captured-io.js';
 import {
   generateFunctions,
   generatedTree,
@@ -163,6 +165,32 @@ describe('watching a host', () => {
     }
     rebind(5, 'vfio-pci');
     expect((await watch.next()).changes.map(({ bdf }) => bdf)).toEqual([of(5).bdf]);
+  });
+
+  test('ends quietly when it is told to amid a scan', async () => {
+    const source = openLiveHost({ root, bind: false });
+    const updates = watchHost({
+      source,
+      hints: [],
+      signal: aborter.signal,
+      scan: (signal) =>
+        new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('stopped')))),
+    });
+    const next = updates.next();
+    aborter.abort();
+    expect(await next).toEqual({ done: true, value: undefined });
+  });
+
+  test('vsmmu probe --watch: starts, and ends with 0 on an interrupt; a recording never changes', async () => {
+    const io = capturedIo('', { signal: aborter.signal });
+    const ended = runProbeWatch({ output: 'json' }, io);
+    while (io.err() === '') await new Promise((done) => setImmediate(done));
+    expect(io.err()).toMatch(/^watching \d+ functions\n$/);
+    aborter.abort();
+    expect(await ended).toBe(0);
+    await expect(runProbeWatch({ host: root, output: 'json' }, capturedIo())).rejects.toMatchObject({
+      code: 'USAGE',
+    });
   });
 
   test('ends when it is told to', async () => {

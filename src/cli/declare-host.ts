@@ -14,6 +14,7 @@ interface ProbeOptions {
   readonly host?: string;
   readonly all: boolean;
   readonly fresh: boolean;
+  readonly watch: boolean;
   readonly output: OutputFormat;
 }
 
@@ -23,6 +24,7 @@ const declareProbe: Declare = (program, io, finish) => {
     .description("What a host's SMMUs and passthrough devices can do, each with its evidence.")
     .addOption(hostOption())
     .option('--all', 'also devices that no VFIO driver has, with the reason', false)
+    .option('--watch', 'tell what changes, one line each, until interrupted', false)
     .option('--fresh', 'ask idle devices again although their answers since boot are kept', false)
     .addOption(outputOption())
     .addHelpText(
@@ -30,8 +32,13 @@ const declareProbe: Declare = (program, io, finish) => {
       '\nIdle devices are bound to ask the kernel about them, which resets them; a device in use is never touched.\n\nExamples:\n  vsmmu probe\n  vsmmu probe --host ./node1 --all -o json',
     )
     .action(async (options: ProbeOptions) => {
-      const { runProbe } = await import('./commands/probe.js');
-      finish(await runProbe(options, io));
+      if (options.watch) {
+        const { runProbeWatch } = await import('./commands/probe-watch.js');
+        finish(await runProbeWatch(options, io));
+      } else {
+        const { runProbe } = await import('./commands/probe.js');
+        finish(await runProbe(options, io));
+      }
     });
 };
 

@@ -55,6 +55,9 @@ export async function* watchHost(options: WatchOptions): AsyncGenerator<HostUpda
       report = next;
       if (changes.length > 0) yield { report, changes };
     }
+  } catch (error) {
+    // Told to end amid a scan: that is an end like any other.
+    if (!isAborted(signal)) throw error;
   } finally {
     signal.removeEventListener('abort', release);
     release();
