@@ -6,7 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { z } from 'zod';
 
+import { webhookRegistrations } from '../src/admission/registration.js';
+import { agentPolicy } from '../src/cluster/agent-policy.js';
 import { createProgram } from '../src/cli/program.js';
+import { METRICS } from '../src/kubelet/metrics.js';
 import { withHookSidecar } from '../src/kubevirt/hook-sidecars.js';
 import { capturedIo } from './captured-io.js';
 import {
@@ -166,16 +169,94 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
       }
     });
 
-    test('gives nobody any right', () => {
-      // Nothing here speaks to the API server, so any role at all would be one too many.
-      expect(objects.filter(({ kind }) => /Role/.test(kind))).toEqual([]);
+    test('asks for no right that reaches too far', () => {
+      for (const right of rightsOf(objects))
+        expect(right).not.toMatch(
+          /\*|secrets [a-z,]*(list|watch|create)|nodes [a-z,]*(update|create|delete)/,
+        );
+    });
+
+    test('mounts a token, of an hour, where rights are bound and nowhere else', () => {
+      const bound = new Set(rightsOf(objects).map((right) => right.split(' ')[0]));
+      for (const { of, pod } of podsOf(objects)) {
+        const part = of.endsWith('-test-webhook')
+          ? 'test'
+          : of.replace(/^.*-(agent|webhook|controller)$/, '$1');
+        const mounting = containersOf(pod).filter(({ volumeMounts = [] }) =>
+          volumeMounts.some(({ mountPath }) => mountPath === '/var/run/secrets/kubernetes.io/serviceaccount'),
+        );
+        expect({ of, mounting: mounting.map(({ name }) => name) }).toEqual({
+          of,
+          mounting: bound.has(part) ? [part] : [],
+        });
+      }
     });
   });
 
-  test('keeps the webhook to the Pod Security Standard "restricted"', () => {
-    const pod = podSpecOf(objectOf(renderObjects(), 'Deployment'));
+  test.each(['webhook', 'controller'])('keeps the %s to the Pod Security Standard "restricted"', (part) => {
+    const pod = podSpecOf(objectOf(renderObjects(), 'Deployment', `vsmmu-${part}`));
     expect(pod).toMatchObject({ securityContext: { runAsNonRoot: true, runAsUser: 65532 } });
-    expect((pod.volumes ?? []).flatMap((volume) => Object.keys(volume)).sort()).toEqual(['name', 'secret']);
+    expect((pod.volumes ?? []).flatMap((volume) => Object.keys(volume)).sort()).toEqual([
+      'name',
+      'projected',
+    ]);
+  });
+
+  test('grants exactly the rights of the golden file', () => {
+    const rights = rightsOf(renderObjects());
+    // To accept a change, write it there and say why in docs/security.md.
+    expect(rights).toEqual(readFileSync('test/fixtures/chart/rights.txt', 'utf8').trimEnd().split('\n'));
+    expect(readFileSync('docs/security.md', 'utf8')).toEqual(
+      expect.stringContaining('test/fixtures/chart/rights.txt'),
+    );
+  });
+
+  test('registers the webhook as src/admission/registration.ts says', () => {
+    const objects = renderObjects({
+      namespace: 'ns',
+      set: ['webhook.deviceResources={vsmmu.io/,example.org/gpu}'],
+    });
+    const expected = webhookRegistrations({
+      name: 'vsmmu-ns-webhook',
+      resources: ['vsmmu.io/', 'example.org/gpu'],
+      excludedNamespaces: ['kube-system', 'ns'],
+      clientConfig: (path) => ({ service: { name: 'vsmmu-webhook', namespace: 'ns', path, port: 443 } }),
+    });
+    for (const [kind, { webhooks }] of [
+      ['MutatingWebhookConfiguration', expected.mutating],
+      ['ValidatingWebhookConfiguration', expected.validating],
+    ] as const)
+      expect(objectOf(objects, kind, 'vsmmu-ns-webhook')['webhooks']).toEqual(webhooks);
+  });
+
+  test('binds agents to their own node as src/cluster/agent-policy.ts says', () => {
+    const objects = renderObjects({ apiVersions: POLICIES });
+    const name = 'vsmmu-own-profile-only';
+    const { policy, binding } = agentPolicy({ name, namespace: 'vsmmu', serviceAccount: 'vsmmu-agent' });
+    expect(objectOf(objects, 'ValidatingAdmissionPolicy', name)['spec']).toEqual(policy.spec);
+    expect(objectOf(objects, 'ValidatingAdmissionPolicyBinding', name)['spec']).toEqual(binding.spec);
+  });
+
+  test.each([
+    [true, 'keep'],
+    [false, undefined],
+  ])('with crds.keep=%s, helm uninstall leaves CRDs: %s', (keep, policy) => {
+    const crds = renderObjects({ set: [`crds.keep=${keep}`] }).filter(
+      ({ kind }) => kind === 'CustomResourceDefinition',
+    );
+    expect(crds.map(({ metadata }) => metadata.name).sort()).toEqual([
+      'baselines.vsmmu.io',
+      'nodeprofiles.vsmmu.io',
+      'policies.vsmmu.io',
+    ]);
+    for (const { metadata } of crds) expect(metadata.annotations?.['helm.sh/resource-policy']).toBe(policy);
+  });
+
+  test('alerts on metrics that the agent has', () => {
+    const rule = objectOf(renderObjects(VALUE_SETS['everything on']), 'PrometheusRule');
+    const named = JSON.stringify(rule['spec']).match(/vsmmu_[a-z_]+/g) ?? [];
+    expect(named.length).toBeGreaterThan(3);
+    for (const metric of named) expect(Object.keys(METRICS)).toContain(metric);
   });
 
   test('runs no privileged container where the reader is switched off', () => {
@@ -184,11 +265,14 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
     expect(pod.volumes?.flatMap(({ hostPath }) => hostPath?.path ?? [])).not.toContain('/sys');
   });
 
-  test('lets the agent write to the device plugin folder only', () => {
+  test('lets the agent write to its kubelet’s folders only', () => {
     const { containers } = podSpecOf(objectOf(renderObjects({ set: ['agent.iommufd=auto'] }), 'DaemonSet'));
     const agent = containers.find(({ name }) => name === 'agent');
     const writable = (agent?.volumeMounts ?? []).filter(({ readOnly }) => readOnly !== true);
-    expect(writable.map(({ mountPath }) => mountPath)).toEqual(['/var/lib/kubelet/device-plugins']);
+    expect(writable.map(({ mountPath }) => mountPath)).toEqual([
+      '/var/lib/kubelet/device-plugins',
+      '/var/lib/kubelet/plugins/vsmmu.io',
+    ]);
   });
 
   describe('images', () => {
@@ -207,8 +291,8 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
 
     test('the hook has the image of the rest, or its own', () => {
       const hook = (...set: string[]) =>
-        podSpecOf(objectOf(renderObjects({ set }), 'Deployment')).containers[0]?.args.find((arg) =>
-          arg.startsWith('--hook-image='),
+        podSpecOf(objectOf(renderObjects({ set }), 'Deployment', 'vsmmu-webhook')).containers[0]?.args.find(
+          (arg) => arg.startsWith('--hook-image='),
         );
       expect(hook(`image.digest=${DIGEST}`)).toBe(`--hook-image=vsmmu@${DIGEST}`);
       expect(hook('hook.image.repository=h', 'hook.image.tag=v3', 'global.imageRegistry=g')).toBe(
@@ -231,7 +315,11 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
         { set: [`hook.image.digest=${DIGEST}`] },
         /hook\.image\.repository is empty/,
       ],
-      ['nothing to install', { set: ['agent.enabled=false', 'webhook.enabled=false'] }, /nothing is left/],
+      [
+        'nothing to install',
+        { set: ['agent.enabled=false', 'webhook.enabled=false', 'controller.enabled=false'] },
+        /nothing is left/,
+      ],
       ['existing without a Secret', { set: ['webhook.certificates.mode=existing'] }, /secretName must name/],
       [
         'existing without a CA',
@@ -263,6 +351,16 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
         'death while serving',
         { set: ['webhook.terminationGracePeriodSeconds=10'] },
         /killed while they serve/,
+      ],
+      [
+        'monitoring without its operator',
+        { set: ['monitoring.podMonitor.enabled=true'] },
+        /monitoring\.coreos\.com/,
+      ],
+      [
+        'a webhook without profiles',
+        { set: ['agent.profile.enabled=false'] },
+        /needs agent\.profile\.enabled/,
       ],
       [
         'a policy for an API server without policies',
@@ -305,9 +403,12 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
 
   test('uses every value: another one renders something else', () => {
     const base: RenderOptions = {
-      apiVersions: [...CERT_MANAGER, ...POLICIES],
+      apiVersions: [...CERT_MANAGER, ...POLICIES, 'monitoring.coreos.com/v1'],
       values: {
+        // Rendering them takes longer than all the rest.
+        crds: { install: false },
         agent: { iommufd: 'auto' },
+        monitoring: { podMonitor: { enabled: true }, prometheusRule: { enabled: true } },
         webhook: { certificates: { mode: 'existing', secretName: 'mine', caBundle: PEM } },
         hook: { image: { repository: 'hook' } },
         policies: { onlyOurHook: { enabled: true } },
@@ -317,30 +418,12 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
     const before = renderWithNotes(base);
     const unused = leaves(parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')))
       // They matter to one mode of certificates only, and have their own tests.
-      .filter(
-        ({ path }) => !/^webhook\.certificates\.(mode|rotate|validityDays|issuerRef)$/.test(path.join('.')),
-      )
+      .filter(({ path }) => !/^(crds\.keep|webhook\.certificates\.(mode|issuerRef))$/.test(path.join('.')))
       // What a part refers to must exist, so creating it or not is tested with the name.
       .filter(({ path, value }) => rendersOrRefuses(withValue(base, path, another(path, value))) === before)
       .map(({ path }) => path.join('.'));
     expect(unused).toEqual([]);
   }, 180_000);
-
-  test('helm’s own certificate is for the Service, of the CA in the configuration', async () => {
-    const { X509Certificate } = await import('node:crypto');
-    const objects = renderObjects({ namespace: 'ns', release: 'r' });
-    const data = z.record(z.string(), z.string()).parse(objectOf(objects, 'Secret')['data']);
-    const pem = (key: string) => new X509Certificate(Buffer.from(data[key] ?? '', 'base64'));
-    const leaf = pem('tls.crt');
-    expect(leaf.checkHost('r-vsmmu-webhook.ns.svc')).toBe('r-vsmmu-webhook.ns.svc');
-    expect(leaf.verify(pem('ca.crt').publicKey)).toBe(true);
-    expect(leaf.publicKey.asymmetricKeyDetails).toMatchObject({ namedCurve: 'prime256v1' });
-    const configuration = objectOf(objects, 'MutatingWebhookConfiguration');
-    expect(at(configuration, 'webhooks.0.clientConfig.caBundle')).toBe(data['ca.crt']);
-    expect(at(configuration, 'webhooks.0.clientConfig.service.name')).toBe(
-      objectOf(objects, 'Service').metadata.name,
-    );
-  });
 
   test('the policy expects exactly the annotation that the webhook writes', () => {
     const objects = renderObjects({
@@ -356,7 +439,7 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
       imagePullPolicy: 'IfNotPresent',
       args: ['--target=both', '--spelling=both'],
     });
-    const policy = objectOf(objects, 'ValidatingAdmissionPolicy');
+    const policy = objectOf(objects, 'ValidatingAdmissionPolicy', 'vsmmu-only-our-hook');
     expect(at(policy, 'spec.validations.0.expression')).toContain(`== r'${written}'`);
   });
 
@@ -386,21 +469,61 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
         /not pinned by digest/,
         /one webhook pod/,
         /failurePolicy Ignore/,
-        /certificate ends 365 days/,
+        /own-profile-only/,
       ])
         expect(notes).toMatch(warning);
     });
 
     test('warn of nothing where nothing is risky', () => {
       const notes = renderWithNotes({
-        set: ['image.registry=r.example', `image.digest=${DIGEST}`, 'webhook.certificates.mode=cert-manager'],
-        apiVersions: CERT_MANAGER,
+        set: ['image.registry=r.example', `image.digest=${DIGEST}`],
+        apiVersions: POLICIES,
       });
       expect(notes).not.toContain('WARNING');
-      expect(notes).toContain('kubectl delete mutatingwebhookconfiguration vsmmu-webhook');
+      expect(notes).toContain(
+        'kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration vsmmu-webhook',
+      );
     });
   });
 });
+
+const rule = z.strictObject({
+  apiGroups: z.array(z.string()),
+  resources: z.array(z.string()),
+  resourceNames: z.array(z.string()).optional(),
+  verbs: z.array(z.string()),
+});
+const binding = z.looseObject({
+  metadata: z.looseObject({ namespace: z.string().optional() }),
+  roleRef: z.looseObject({ kind: z.string(), name: z.string() }),
+  subjects: z.tuple([z.looseObject({ name: z.string() })]),
+});
+
+/** "agent: nodeprofiles.vsmmu.io get,create,patch" for each right that a part has, one a line. */
+function rightsOf(objects: readonly KubeObject[]): string[] {
+  return objects
+    .filter(({ kind }) => kind === 'ClusterRoleBinding' || kind === 'RoleBinding')
+    .map((object) => binding.parse(object))
+    .flatMap(({ metadata: { namespace }, roleRef, subjects: [subject] }) => {
+      const role = objects.find(
+        ({ kind, metadata }) =>
+          kind === roleRef.kind && metadata.name === roleRef.name && metadata.namespace === namespace,
+      );
+      const part = subject.name.replace(/^.*-(agent|webhook|controller)$/, '$1');
+      return z
+        .array(rule)
+        .parse(role?.['rules'])
+        .flatMap(({ apiGroups, resources, resourceNames = [], verbs }) =>
+          resources.map((resource) => {
+            const what = [resource, ...apiGroups].filter(Boolean).join('.');
+            const where = namespace === undefined ? '' : ` in ${namespace}`;
+            const which = resourceNames.length === 0 ? '' : ` named ${resourceNames.join(',')}`;
+            return `${part} ${what} ${verbs.join(',')}${which}${where}`;
+          }),
+        );
+    })
+    .sort();
+}
 
 /** A chart whose notes are an object too; `helm template` leaves notes out, and `helm install` wants a cluster. */
 let notesChart = '';
@@ -480,6 +603,16 @@ const OTHERS: Readonly<Record<string, unknown>> = {
   'agent.updateStrategy': { type: 'OnDelete' },
   'hook.args': ['--target=both'],
   'policies.onlyOurHook.enabled': false,
+  'crds.install': true,
+  'monitoring.podMonitor.enabled': false,
+  'monitoring.podMonitor.interval': '5s',
+  'monitoring.prometheusRule.enabled': false,
+  'agent.config': { format: 1 },
+  'controller.logLevel': 'debug',
+  'controller.logFormat': 'text',
+  'controller.podDisruptionBudget.maxUnavailable': 2,
+  'webhook.otherHooks': 'allow',
+  apiServerPorts: [8443],
   'resourceQuota.enabled': false,
   extraObjects: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'more' } }],
 };

@@ -1,20 +1,31 @@
 // manifests/: the chart rendered for common cases, for people without Helm. Each folder is a kustomize base.
 import { renderChart } from './helm.mjs';
 
+const VAP = ['admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'];
 const CASES = {
+  default: {
+    about: 'Agent, webhook and controller; the webhook makes its own certificates.',
+    set: [],
+    apiVersions: VAP,
+  },
   'cert-manager': {
-    about: 'Agent and webhook; cert-manager issues the webhook its certificate.',
+    about: 'The same; cert-manager issues the webhook its certificate.',
     set: ['webhook.certificates.mode=cert-manager'],
-    apiVersions: ['cert-manager.io/v1'],
+    apiVersions: [...VAP, 'cert-manager.io/v1'],
   },
   'hook-only': {
-    about: 'The webhook that attaches the hook, without the agent; cert-manager issues its certificate.',
-    set: ['crds.install=false', 'agent.enabled=false', 'webhook.certificates.mode=cert-manager'],
-    apiVersions: ['cert-manager.io/v1'],
+    about: 'The webhook that attaches the hook, without agents: NodeProfiles come from elsewhere.',
+    set: ['agent.enabled=false', 'controller.enabled=false'],
+    apiVersions: VAP,
   },
   'device-plugin-only': {
-    about: 'The agent alone: no webhook, nothing that any VM must pass.',
-    set: ['crds.install=false', 'webhook.enabled=false'],
+    about: 'The agent alone: no webhook, no controller, no right in the API.',
+    set: [
+      'crds.install=false',
+      'webhook.enabled=false',
+      'controller.enabled=false',
+      'agent.profile.enabled=false',
+    ],
   },
 };
 

@@ -50,6 +50,7 @@ function itemsOf({ items, pattern }, value, name) {
   const type = items ?? typeof value[0];
   if (type === 'string' && pattern !== undefined) return { type, pattern };
   if (type === 'string' || type === 'object') return { type };
+  if (type === 'integer') return { type: 'integer' };
   if (type === 'object|string') return { type: ['object', 'string'] };
   throw new Error(`values.yaml: ${name} is an empty list; add @items`);
 }

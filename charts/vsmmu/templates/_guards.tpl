@@ -11,8 +11,8 @@
 {{- if and (not .Values.hook.image.repository) (or .Values.hook.image.tag .Values.hook.image.digest .Values.hook.image.registry) }}
 {{- fail "hook.image.repository is empty although hook.image names a registry, tag or digest; name the repository too" }}
 {{- end }}
-{{- if not (or .Values.agent.enabled .Values.webhook.enabled) }}
-{{- fail "agent.enabled and webhook.enabled are both false: nothing is left to install" }}
+{{- if not (or .Values.agent.enabled .Values.webhook.enabled .Values.controller.enabled) }}
+{{- fail "agent.enabled, webhook.enabled and controller.enabled are all false: nothing is left to install" }}
 {{- end }}
 {{- include "vsmmu.webhookGuards" . }}
 {{- if .Values.policies.onlyOurHook.enabled }}
@@ -49,8 +49,17 @@
 {{- if le (int .Values.webhook.terminationGracePeriodSeconds) (int .Values.webhook.shutdownDelaySeconds) }}
 {{- fail "webhook.terminationGracePeriodSeconds must be longer than webhook.shutdownDelaySeconds, or pods are killed while they serve" }}
 {{- end }}
-{{- if and .Values.webhook.podDisruptionBudget.enabled (eq (toString .Values.webhook.podDisruptionBudget.maxUnavailable) "0") }}
-{{- fail "webhook.podDisruptionBudget.maxUnavailable 0 lets no node be drained" }}
 {{- end }}
+{{- range $part := list "webhook" "controller" }}
+{{- $budget := (index $.Values $part).podDisruptionBudget }}
+{{- if and $budget.enabled (has (toString $budget.maxUnavailable) (list "0" "0%")) }}
+{{- fail (printf "%s.podDisruptionBudget.maxUnavailable %v lets no node be drained" $part $budget.maxUnavailable) }}
+{{- end }}
+{{- end }}
+{{- if and (or .Values.monitoring.podMonitor.enabled .Values.monitoring.prometheusRule.enabled) (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) }}
+{{- fail "monitoring needs a Prometheus operator, and this cluster has no monitoring.coreos.com/v1" }}
+{{- end }}
+{{- if and .Values.webhook.enabled (not .Values.agent.profile.enabled) .Values.agent.enabled }}
+{{- fail "webhook.enabled needs agent.profile.enabled: the values it hands over come from NodeProfiles" }}
 {{- end }}
 {{- end }}

@@ -3,24 +3,20 @@
 vsmmu {{ .Chart.AppVersion }} is installed in namespace {{ include "vsmmu.namespace" . }}.
 {{- if .Values.agent.enabled }}
 
-Devices that nodes advertise:
-  kubectl get nodes -o json | grep '"vsmmu.io/'
+What nodes have:
+  kubectl get nodeprofiles
 Logs of the agents:
   kubectl -n {{ include "vsmmu.namespace" . }} logs -l app.kubernetes.io/component=agent,app.kubernetes.io/instance={{ .Release.Name }} --prefix
-KubeVirt hands out only devices that its own configuration permits. Resources are named vsmmu.io/<vendor>-<device>; add
-one entry for each to spec.configuration of the KubeVirt object, for example:
-  permittedHostDevices:
-    pciHostDevices:
-      - pciVendorSelector: "10DE:2941"
-        resourceName: vsmmu.io/10de-2941
-        externalResourceProvider: true
+KubeVirt hands out only devices that its own configuration permits; this makes the patch, from what the nodes have:
+  kubectl -n kubevirt get kubevirt kubevirt -o yaml | vsmmu config kubevirt --current - > patch.yaml
+  kubectl -n kubevirt patch kubevirt kubevirt --type merge --patch-file patch.yaml
 {{- end }}
 {{- if .Values.webhook.enabled }}
 
 VMIs that ask for {{ join ", " .Values.webhook.deviceResources }} get the hook {{ include "vsmmu.hookImage" . }}.
 KubeVirt runs hooks only with its feature gate "Sidecar".
 Should the webhook ever stand in the way, this removes it; VMs go on running:
-  kubectl delete mutatingwebhookconfiguration {{ include "vsmmu.clusterName" . }}-webhook
+  kubectl delete mutatingwebhookconfiguration,validatingwebhookconfiguration {{ include "vsmmu.clusterName" . }}-webhook
 {{- end }}
 {{- if .Values.tests.enabled }}
 
@@ -43,9 +39,12 @@ WARNING: with one webhook pod, its restart stops VMIs that ask for these devices
 
 WARNING: failurePolicy Ignore lets VMs start without the hook, and so without resolved values, while no webhook answers.
 {{- end }}
-{{- if and .Values.webhook.enabled (eq .Values.webhook.certificates.mode "helm") }}
+{{- if and .Values.webhook.enabled (eq .Values.webhook.otherHooks "allow") }}
 
-WARNING: the certificate ends {{ .Values.webhook.certificates.validityDays }} days after it was issued; before then, upgrade once with
-webhook.certificates.rotate=true.
+WARNING: otherHooks allow lets whoever creates VMIs run an image of his choice beside a VM with vsmmu's devices.
+{{- end }}
+{{- if and .Values.agent.enabled .Values.agent.profile.enabled (not (and .Values.policies.ownProfileOnly.enabled (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"))) }}
+
+WARNING: without the policy own-profile-only (Kubernetes 1.30) a node that was broken into can lie about other nodes.
 {{- end }}
 {{- end }}

@@ -35,14 +35,14 @@ export function packagedHelm(ctx) {
   return program;
 }
 
-/** A kubeconfig for an administrator. @param {import('../kubernetes/cluster.mjs').Cluster} cluster */
-export async function writeKubeconfig(cluster, file) {
+/** A kubeconfig for an administrator, or for whom the token is. @param {import('../kubernetes/cluster.mjs').Cluster} cluster */
+export async function writeKubeconfig(cluster, file, token = cluster.adminToken) {
   const ca = Buffer.from(await readFile(cluster.caFile)).toString('base64');
   const config = {
     apiVersion: 'v1',
     kind: 'Config',
     clusters: [{ name: 'c', cluster: { server: cluster.url, 'certificate-authority-data': ca } }],
-    users: [{ name: 'u', user: { token: cluster.adminToken } }],
+    users: [{ name: 'u', user: { token } }],
     contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
     'current-context': 'x',
   };

@@ -9,6 +9,12 @@ const SOURCES = [
     module: 'github.com/cert-manager/cert-manager@v1.21.2',
     files: ['deploy/crds/cert-manager.io_certificates.yaml', 'deploy/crds/cert-manager.io_issuers.yaml'],
   },
+  {
+    module: 'github.com/prometheus-operator/prometheus-operator@v0.85.0',
+    files: ['podmonitors', 'prometheusrules'].map(
+      (name) => `example/prometheus-operator-crd/monitoring.coreos.com_${name}.yaml`,
+    ),
+  },
 ];
 
 /** @param {import('../lib/context.mjs').Context} ctx @param {import('../kubernetes/cluster.mjs').Cluster} cluster */

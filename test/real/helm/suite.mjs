@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,17 +19,16 @@ const dryRun =
   'kube-apiserver takes every object of every set of values, without a warning (server-side dry run)';
 const manifests = 'kube-apiserver takes every object of manifests/, without a warning';
 const install = 'helm install creates the default objects';
-const restricted = 'the webhook’s pod passes Pod Security "restricted"';
+const restricted = 'the pods of webhook and controller pass Pod Security "restricted"';
 const privileged =
   'the agent’s pod needs Pod Security "privileged" for its folders of the node and its reader, and for nothing else';
-const noRights =
-  'agent and webhook may do nothing with the API: their accounts hold no rule and their pods no token';
+const rights = 'each part may do what its role says, as its own account, and nothing that another needs';
+const ownProfile = 'an agent writes its own node’s profile with its pod’s token, and no other';
 const conditions = 'only VMIs that ask for vsmmu’s devices are sent to the webhook';
 const policy = 'the policy onlyOurHook takes vsmmu’s hook and refuses any other';
 const helmTest = 'helm test passes against the real webhook, and its pod is gone';
 const helmTestFails = 'helm test fails where the webhook gives another hook than the chart names';
-const upgrade =
-  'helm upgrade keeps the certificate; rotate=true issues another, and the webhook’s bundle with it';
+const upgrade = 'helm upgrade keeps the webhook’s authority and bundle, and changes its Deployment in place';
 const rollback = 'helm rollback brings the old objects back';
 const keeps = 'helm upgrade brings CRDs up to date and keeps their objects';
 const uninstall = 'helm uninstall leaves the CRDs alone, and nothing with crds.keep=false';
@@ -44,7 +42,7 @@ export const suite = {
   needs: 'Go for Helm 4, etcd and kube-apiserver; Helm 3.10 from npm',
   timeoutMinutes: 20,
   checks: [
-    ...[lint, same, dryRun, manifests, install, restricted, privileged, noRights],
+    ...[lint, same, dryRun, manifests, install, restricted, privileged, rights, ownProfile],
     ...[conditions, helmTest, helmTestFails, upgrade, rollback, keeps, policy, uninstall],
   ],
   async run(ctx) {
@@ -88,7 +86,7 @@ async function useCluster(test) {
     }
   });
   await ctx.check(manifests, async () => {
-    for (const name of ['cert-manager', 'hook-only', 'device-plugin-only']) {
+    for (const name of ['default', 'cert-manager', 'hook-only', 'device-plugin-only']) {
       const text = await readFile(join(ctx.root, 'manifests', name, 'vsmmu.yaml'), 'utf8');
       for (const object of objectsIn(text)) await dryRunApply(cluster, object, name);
     }
@@ -120,7 +118,7 @@ async function checkInstallation(test) {
   };
   const tryIn = async (level, pod) => {
     await createNamespace(cluster, `level-${level}`, { 'pod-security.kubernetes.io/enforce': level });
-    for (const account of ['vsmmu-agent', 'vsmmu-webhook'])
+    for (const account of ['vsmmu-agent', 'vsmmu-webhook', 'vsmmu-controller'])
       await createAccount(cluster, `level-${level}`, account);
     return cluster.admin.exchange('POST', `/api/v1/namespaces/level-${level}/pods`, {
       body: pod,
@@ -128,8 +126,10 @@ async function checkInstallation(test) {
     });
   };
   await ctx.check(restricted, async () => {
-    const { status, body } = await tryIn('restricted', await podOf('deployments', 'vsmmu-webhook'));
-    assert.equal(status, 201, body?.message);
+    for (const name of ['vsmmu-webhook', 'vsmmu-controller']) {
+      const { status, body } = await tryIn('restricted', await podOf('deployments', name));
+      assert.equal(status, 201, body?.message);
+    }
   });
   await ctx.check(privileged, async () => {
     const pod = await podOf('daemonsets', 'vsmmu-agent');
@@ -144,33 +144,110 @@ async function checkInstallation(test) {
     const { status, body } = await tryIn('privileged', pod);
     assert.equal(status, 201, body?.message);
   });
-  await ctx.check(noRights, async () => {
-    for (const account of ['vsmmu-agent', 'vsmmu-webhook']) {
-      const user = cluster.as(`system:serviceaccount:${NAMESPACE}:${account}`, [
-        'system:serviceaccounts',
-        'system:authenticated',
-      ]);
-      const { status } = await user.create('/apis/authorization.k8s.io/v1/selfsubjectrulesreviews', {
-        apiVersion: 'authorization.k8s.io/v1',
-        kind: 'SelfSubjectRulesReview',
-        spec: { namespace: NAMESPACE },
-      });
-      // What Kubernetes grants everybody who is authenticated: to ask what he may do.
-      const own = status.resourceRules.filter(
-        ({ apiGroups }) =>
-          !apiGroups.every((group) => /^(authorization|authentication)\.k8s\.io$/.test(group)),
-      );
-      assert.deepEqual(own, [], account);
-      const nodes = await user.exchange('GET', '/api/v1/nodes');
-      assert.equal(nodes.status, 403, account);
-    }
-    for (const [kind, name] of [
-      ['daemonsets', 'vsmmu-agent'],
-      ['deployments', 'vsmmu-webhook'],
-    ]) {
-      const pod = await podOf(kind, name);
-      assert.equal(pod.spec.automountServiceAccountToken, false, name);
-    }
+  await ctx.check(rights, () => checkRights(cluster));
+  await ctx.check(ownProfile, async () => checkOwnProfile(cluster, await podOf('daemonsets', 'vsmmu-agent')));
+}
+
+/** Asked of the API server as each account: verb, resource, name, namespace, allowed? */
+const RIGHTS = [
+  ['agent', 'patch', 'vsmmu.io/nodeprofiles', 'node1', '', true],
+  ['agent', 'create', 'vsmmu.io/nodeprofiles', 'node1', '', true],
+  ['agent', 'patch', 'vsmmu.io/nodeprofiles/status', 'node1', '', true],
+  ['agent', 'list', 'vsmmu.io/nodeprofiles', '', '', false],
+  ['agent', 'delete', 'vsmmu.io/nodeprofiles', 'node1', '', false],
+  ['agent', 'get', '/nodes', 'node1', '', false],
+  ['agent', 'patch', '/nodes', 'node1', '', false],
+  ['agent', 'get', '/secrets', 'vsmmu-webhook-certificates', NAMESPACE, false],
+  ['webhook', 'watch', 'vsmmu.io/nodeprofiles', '', '', true],
+  ['webhook', 'patch', 'vsmmu.io/nodeprofiles', 'node1', '', false],
+  ['webhook', 'update', '/secrets', 'vsmmu-webhook-certificates', NAMESPACE, true],
+  ['webhook', 'get', '/secrets', 'other', NAMESPACE, false],
+  ['webhook', 'list', '/secrets', '', NAMESPACE, false],
+  ['webhook', 'create', '/secrets', '', NAMESPACE, false],
+  ['webhook', 'get', '/secrets', 'vsmmu-webhook-certificates', 'default', false],
+  [
+    'webhook',
+    'update',
+    'admissionregistration.k8s.io/mutatingwebhookconfigurations',
+    'vsmmu-webhook',
+    '',
+    true,
+  ],
+  [
+    'webhook',
+    'update',
+    'admissionregistration.k8s.io/mutatingwebhookconfigurations',
+    'virt-api-mutator',
+    '',
+    false,
+  ],
+  ['webhook', 'get', 'kubevirt.io/virtualmachineinstances', 'vm', 'vms', false],
+  ['controller', 'patch', '/nodes', 'node1', '', true],
+  ['controller', 'update', '/nodes', 'node1', '', false],
+  ['controller', 'delete', 'vsmmu.io/nodeprofiles', 'node1', '', true],
+  ['controller', 'create', 'vsmmu.io/nodeprofiles', '', '', false],
+  ['controller', 'patch', 'vsmmu.io/baselines/status', 'b', '', true],
+  ['controller', 'patch', 'vsmmu.io/baselines', 'b', '', false],
+  ['controller', 'list', 'kubevirt.io/virtualmachineinstances', '', '', true],
+  ['controller', 'patch', 'kubevirt.io/virtualmachineinstances', 'vm', 'vms', false],
+  ['controller', 'update', 'coordination.k8s.io/leases', 'vsmmu-controller', NAMESPACE, true],
+  ['controller', 'update', 'coordination.k8s.io/leases', 'other', NAMESPACE, false],
+  ['controller', 'create', 'events.k8s.io/events', '', 'default', true],
+  ['controller', 'create', 'events.k8s.io/events', '', 'vms', false],
+  ['controller', 'get', '/secrets', 'vsmmu-webhook-certificates', NAMESPACE, false],
+];
+
+async function checkRights(cluster) {
+  for (const [part, verb, path, name, namespace, allowed] of RIGHTS) {
+    const [group, resource, subresource] = path.split('/');
+    const groups = ['system:serviceaccounts', `system:serviceaccounts:${NAMESPACE}`, 'system:authenticated'];
+    const user = cluster.as(`system:serviceaccount:${NAMESPACE}:vsmmu-${part}`, groups);
+    const { status } = await user.create('/apis/authorization.k8s.io/v1/selfsubjectaccessreviews', {
+      apiVersion: 'authorization.k8s.io/v1',
+      kind: 'SelfSubjectAccessReview',
+      spec: { resourceAttributes: { group, resource, subresource, verb, name, namespace } },
+    });
+    assert.equal(status.allowed, allowed, `${part} ${verb} ${path} ${name} in ${namespace || 'the cluster'}`);
+    user.close();
+  }
+}
+
+/** A real pod on a real Node object, with a token that the API server bound to it. */
+async function checkOwnProfile(cluster, pod) {
+  for (const name of ['node1', 'node2']) {
+    await cluster.admin.create('/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name } });
+  }
+  pod.metadata.name = 'agent-on-node1';
+  pod.spec.nodeName = 'node1';
+  const created = await cluster.admin.create(`/api/v1/namespaces/${NAMESPACE}/pods`, pod);
+  const profile = (name) => ({
+    apiVersion: 'vsmmu.io/v1alpha1',
+    kind: 'NodeProfile',
+    metadata: { name },
+    spec: {
+      node: name,
+      summary: { smmus: 0, accel: 0, devices: 0, ats: 0, pasid: 0 },
+      smmus: [],
+      devices: [],
+    },
+  });
+  const apply = (client, name) =>
+    client.exchange('PATCH', `/apis/vsmmu.io/v1alpha1/nodeprofiles/${name}`, {
+      body: profile(name),
+      contentType: 'application/apply-patch+yaml',
+      query: { fieldManager: 'vsmmu-agent' },
+    });
+  const bound = await cluster.serviceAccountClient(NAMESPACE, 'vsmmu-agent', created);
+  const unbound = await cluster.serviceAccountClient(NAMESPACE, 'vsmmu-agent');
+  const own = await apply(bound, 'node1');
+  assert.equal(own.status, 201, own.body?.message);
+  await eventually('the policy is in force', async () => (await apply(unbound, 'node1')).status === 403);
+  const other = await apply(bound, 'node2');
+  assert.equal(other.status, 403, other.body?.message);
+  assert.match(other.body.message, /agent of node node1 may write its own NodeProfile only, not node2/);
+  // Nobody confirms that its containers have ended.
+  await cluster.admin.request('DELETE', `/api/v1/namespaces/${NAMESPACE}/pods/agent-on-node1`, {
+    query: { gracePeriodSeconds: '0' },
   });
 }
 
@@ -241,53 +318,68 @@ async function checkHelmTest(test) {
   }
 }
 
-/** The webhook with the arguments of its Deployment and the certificate of its Secret, on a free port. */
+/** The webhook with the arguments of its Deployment, as its own account, on a free port; it makes its certificate itself. */
 async function startWebhook({ ctx, cluster, folder }) {
   const { spec } = await cluster.admin.get(`/apis/apps/v1/namespaces/${NAMESPACE}/deployments/vsmmu-webhook`);
-  const { data } = await cluster.admin.get(`/api/v1/namespaces/${NAMESPACE}/secrets/vsmmu-webhook-tls`);
-  for (const key of ['tls.crt', 'tls.key'])
-    await writeFile(join(folder, key), Buffer.from(data[key], 'base64'));
-  const args = spec.template.spec.containers[0].args.map((arg) =>
-    arg.replace(/^--listen=.*/, '--listen=127.0.0.1:0').replace(/^(--tls-(?:cert|key)=)\/tls/, `$1${folder}`),
+  const { status } = await cluster.admin.create(
+    `/api/v1/namespaces/${NAMESPACE}/serviceaccounts/vsmmu-webhook/token`,
+    {
+      apiVersion: 'authentication.k8s.io/v1',
+      kind: 'TokenRequest',
+      spec: { expirationSeconds: 3600 },
+    },
   );
-  const child = ctx.start(process.execPath, [ctx.vsmmu, ...args, '--shutdown-delay=0']);
+  const kubeconfig = join(folder, 'webhook.kubeconfig');
+  await writeKubeconfig(cluster, kubeconfig, status.token);
+  const args = spec.template.spec.containers[0].args.map((arg) =>
+    arg.replace(/^--listen=.*/, '--listen=127.0.0.1:0'),
+  );
+  const child = ctx.start(process.execPath, [
+    ctx.vsmmu,
+    ...args,
+    `--kubeconfig=${kubeconfig}`,
+    '--shutdown-delay=0',
+  ]);
   const [line] = await once(createInterface({ input: child.stdout }), 'line');
+  const configuration = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/vsmmu-webhook';
+  await eventually('the configurations trust it', async () => {
+    const { webhooks } = await cluster.admin.get(configuration);
+    return webhooks.every(({ clientConfig }) => clientConfig.caBundle !== undefined);
+  });
   return { child, port: new URL(line).port };
 }
 
 async function checkLifecycle(test) {
   const { ctx, cluster } = test;
   const secretOf = async () =>
-    (await cluster.admin.get(`/api/v1/namespaces/${NAMESPACE}/secrets/vsmmu-webhook-tls`)).data;
+    (await cluster.admin.get(`/api/v1/namespaces/${NAMESPACE}/secrets/vsmmu-webhook-certificates`)).data;
   const configuration = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/vsmmu-webhook';
   const deployment = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/vsmmu-webhook`;
   await ctx.check(upgrade, async () => {
     const before = await secretOf();
+    assert.ok(before['ca.crt'].length > 0, 'the webhook has filled its Secret');
+    const bundleOf = async () =>
+      (await cluster.admin.get(configuration)).webhooks.map(({ clientConfig }) => clientConfig.caBundle);
+    const bundle = await bundleOf();
     const { metadata } = await cluster.admin.get(deployment);
-    await helmOn(test, ['upgrade', 'vsmmu', test.chart, '--set', 'webhook.replicas=3']);
+    const values = ['webhook.replicas=3', 'webhook.timeoutSeconds=5'].flatMap((one) => ['--set', one]);
+    await helmOn(test, ['upgrade', 'vsmmu', test.chart, ...values]);
     assert.deepEqual(await secretOf(), before);
+    assert.deepEqual(await bundleOf(), bundle);
+    const { webhooks } = await cluster.admin.get(configuration);
+    assert.deepEqual(
+      webhooks.map(({ timeoutSeconds }) => timeoutSeconds),
+      [5, 5],
+    );
     const after = await cluster.admin.get(deployment);
     assert.equal(after.spec.replicas, 3);
     assert.equal(after.metadata.uid, metadata.uid, 'the Deployment was replaced');
-    await helmOn(test, ['upgrade', 'vsmmu', test.chart, '--set', 'webhook.certificates.rotate=true']);
-    const rotated = await secretOf();
-    assert.notEqual(rotated['tls.crt'], before['tls.crt']);
-    const { webhooks } = await cluster.admin.get(configuration);
-    assert.equal(webhooks[0].clientConfig.caBundle, rotated['ca.crt']);
-    const [leaf, ca] = ['tls.crt', 'ca.crt'].map(
-      (key) => new X509Certificate(Buffer.from(rotated[key], 'base64')),
-    );
-    assert.ok(leaf.verify(ca.publicKey));
   });
   await ctx.check(rollback, async () => {
+    const before = await secretOf();
     await helmOn(test, ['rollback', 'vsmmu', '1']);
     assert.equal((await cluster.admin.get(deployment)).spec.replicas, 2);
-    const { webhooks } = await cluster.admin.get(configuration);
-    assert.equal(
-      webhooks[0].clientConfig.caBundle,
-      (await secretOf())['ca.crt'],
-      'certificate and bundle belong together',
-    );
+    assert.deepEqual(await secretOf(), before);
   });
   await ctx.check(keeps, async () => {
     const policies = '/apis/vsmmu.io/v1alpha1/policies';
@@ -326,9 +418,10 @@ async function checkPolicy(test) {
   await ctx.check(policy, async () => {
     await helmOn(test, ['upgrade', 'vsmmu', test.chart, '--set', 'policies.onlyOurHook.enabled=true']);
     // Only the policy is asked here: what it sees is what the webhook would have written.
-    await cluster.admin.delete(
-      '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/vsmmu-webhook',
-    );
+    for (const kind of ['mutating', 'validating'])
+      await cluster.admin.delete(
+        `/apis/admissionregistration.k8s.io/v1/${kind}webhookconfigurations/vsmmu-webhook`,
+      );
     const ours = '[{"image":"vsmmu:0.1.0","imagePullPolicy":"IfNotPresent","args":["hook"]}]';
     const device = { gpus: [{ name: 'g', deviceName: 'vsmmu.io/10de-2941' }] };
     const hooks = (text) => (text === undefined ? {} : { 'hooks.kubevirt.io/hookSidecars': text });
@@ -344,6 +437,10 @@ async function checkPolicy(test) {
     const post = (body) => cluster.admin.exchange('POST', vmis, { body, query: { dryRun: 'All' } });
     // A policy takes a moment to be in force; until then everything passes.
     await untilRefused(() => post(vmi(device, hooks(undefined))));
+    await eventually(
+      'the webhooks are gone',
+      async () => (await post(vmi(device, hooks(ours)))).status === 201,
+    );
     for (const [name, devices, annotation, passes] of cases) {
       const { status, body } = await post(vmi(devices, hooks(annotation)));
       assert.equal(status === 201, passes, `${name}: ${status} ${body?.message}`);
@@ -372,6 +469,7 @@ async function leftOvers(cluster) {
     ),
     ...['deployments', 'daemonsets'].map((name) => `/apis/apps/v1/${name}`),
     '/apis/policy/v1/poddisruptionbudgets',
+    '/apis/coordination.k8s.io/v1/leases',
     CRD_PATH,
     '/apis/networking.k8s.io/v1/networkpolicies',
     ...['roles', 'rolebindings', 'clusterroles', 'clusterrolebindings'].map(

@@ -2,7 +2,7 @@
 {{- if eq .Values.webhook.certificates.mode "existing" }}
 {{- .Values.webhook.certificates.secretName }}
 {{- else }}
-{{- include "vsmmu.fullname" . }}-webhook-tls
+{{- include "vsmmu.fullname" . }}-webhook-certificates
 {{- end }}
 {{- end }}
 
@@ -42,4 +42,38 @@ has(d.deviceName) && ({{ join " || " $terms }})
 {{- $selector := deepCopy .Values.webhook.namespaceSelector }}
 {{- $_ := set $selector "matchExpressions" (append (default (list) $selector.matchExpressions) $own) }}
 {{- toYaml $selector }}
+{{- end }}
+
+{{/* CEL: the value of our annotation in (object|oldObject), or "". */}}
+{{- define "vsmmu.celResolved" -}}
+(has({{ . }}.metadata.annotations) && 'vsmmu.io/resolved' in {{ . }}.metadata.annotations ? {{ . }}.metadata.annotations['vsmmu.io/resolved'] : '')
+{{- end }}
+
+{{/* What all webhooks have in common: (dict "root" $ "path" "/mutate" "operation" "CREATE" "caBundle" "...") */}}
+{{- define "vsmmu.webhook" -}}
+admissionReviewVersions: [v1]
+sideEffects: None
+matchPolicy: Equivalent
+timeoutSeconds: {{ .root.Values.webhook.timeoutSeconds }}
+clientConfig:
+  {{- with .caBundle }}
+  caBundle: {{ . }}
+  {{- end }}
+  service:
+    name: {{ include "vsmmu.fullname" .root }}-webhook
+    namespace: {{ include "vsmmu.namespace" .root }}
+    path: {{ .path }}
+    port: 443
+rules:
+  - apiGroups: [kubevirt.io]
+    apiVersions: [v1]
+    resources: [virtualmachineinstances]
+    operations: [{{ .operation }}]
+    scope: Namespaced
+namespaceSelector:
+  {{- include "vsmmu.namespaceSelector" .root | nindent 2 }}
+{{- with .root.Values.webhook.objectSelector }}
+objectSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
