@@ -10,7 +10,7 @@ const SO_RCVTIMEO = 20;
 const KERNEL_EVENTS = 1;
 const MESSAGE_BYTES = 16 * 1024;
 /** After so long without an event the receiving thread looks whether it shall end. */
-const RECEIVE_TIMEOUT_MS = 1_000;
+const RECEIVE_TIMEOUT_MS = 300;
 
 const SUBSYSTEMS: ReadonlySet<string> = new Set(['pci', 'vfio', 'vfio-dev', 'iommu']);
 
