@@ -91,7 +91,10 @@ const registrySocket = () => join(kubelet.root, 'plugins_registry/vsmmu.io-reg.s
 async function served() {
   await until(() => existsSync(registrySocket()));
   const client = unixClient(DRAPlugin, endpoint());
-  stops.unshift(() => Promise.resolve(client.close()));
+  stops.unshift(() => {
+    client.close();
+    return Promise.resolve();
+  });
   const claim = (name: string, uid: string) => ({ namespace: 'vms', name, uid });
   return {
     prepare: async (name: string, uid: string) =>

@@ -44,7 +44,7 @@ export interface AgentOptions {
   readonly onScan?: (host: HostReport) => void;
 }
 
-/** While devices are handed out, the kubelet is asked so often whether they still are, ms. */
+/** The kubelet is asked so often which devices pods have, ms. */
 const RECONCILE_MS = 10_000;
 const SETTLE_MS = 200;
 const NO_INVENTORY: Inventory = { resources: new Map(), notAdvertised: [] };
@@ -59,6 +59,7 @@ export class Agent {
   readonly #cdi: PciCdiSpec;
   #inventory = NO_INVENTORY;
   #scanned = false;
+  #publishing = false;
   #nudge = new AbortController();
 
   constructor(options: AgentOptions) {
@@ -77,10 +78,9 @@ export class Agent {
       watch: this.#watch,
       log: options.log,
       metrics: options.metrics,
-      onAllocated: () => undefined,
       onOutdated: () => this.#nudge.abort(),
     });
-    options.claims.onChange(() => this.#publish());
+    options.claims.onChange(() => this.#publishSoon());
   }
 
   get inventory(): Inventory {
@@ -150,7 +150,7 @@ export class Agent {
   async #keepReconciling(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await pause(RECONCILE_MS, signal);
-      if (this.#options.claims.all.length > 0) await this.#learnClaims();
+      await this.#learnClaims();
     }
   }
 
@@ -186,6 +186,16 @@ export class Agent {
       );
     }
     if (this.#options.config.value.cdi === true) this.#describeForCdi();
+  }
+
+  /** After the answer to the Allocate that changed it, and once for all changes of this turn. */
+  #publishSoon(): void {
+    if (this.#publishing) return;
+    this.#publishing = true;
+    setImmediate(() => {
+      this.#publishing = false;
+      this.#publish();
+    });
   }
 
   #withClaims(device: PluginDevice): PluginDevice {

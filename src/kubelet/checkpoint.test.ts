@@ -18,20 +18,30 @@ const checkpoint = () => new Checkpoint<number[]>(path, numbers);
 
 test('what was written is read, and nothing else is left', async () => {
   expect(await checkpoint().read()).toEqual({ kind: 'missing' });
-  await checkpoint().write([1, 2]);
+  await checkpoint().write(() => [1, 2]);
   expect(await checkpoint().read()).toEqual({ kind: 'read', value: [1, 2] });
   expect(readdirSync(dir)).toEqual(['state.json']);
 });
 
 test('of writes that pile up the last one stands, and all are answered', async () => {
   const state = checkpoint();
-  await Promise.all([1, 2, 3, 4, 5].map((n) => state.write([n])));
+  let value = 0;
+  const encoded: number[] = [];
+  const write = () => {
+    value++;
+    return state.write(() => {
+      encoded.push(value);
+      return [value];
+    });
+  };
+  await Promise.all([write(), write(), write(), write(), write()]);
+  expect(encoded).toEqual([5]);
   expect(await checkpoint().read()).toEqual({ kind: 'read', value: [5] });
 });
 
 test('the directory is made', async () => {
   path = join(dir, 'a/b/state.json');
-  await checkpoint().write([1]);
+  await checkpoint().write(() => [1]);
   expect(await checkpoint().read()).toEqual({ kind: 'read', value: [1] });
 });
 
@@ -42,7 +52,7 @@ test.each([
   ['empty', () => '', /no JSON/],
   ['no object', () => '7', /no JSON object/],
 ])('a file that is %s is put aside and said so', async (_, damage, because) => {
-  await checkpoint().write([1, 2]);
+  await checkpoint().write(() => [1, 2]);
   writeFileSync(path, damage(readFileSync(path, 'utf8')));
   const read = await checkpoint().read();
   expect(read).toMatchObject({ kind: 'damaged', putAside: `${path}.damaged` });
@@ -52,20 +62,20 @@ test.each([
 });
 
 test('content of another shape is damage too', async () => {
-  await new Checkpoint<unknown>(path, (json) => json).write({ a: 1 });
+  await new Checkpoint<unknown>(path, (json) => json).write(() => ({ a: 1 }));
   expect(await checkpoint().read()).toMatchObject({ kind: 'damaged' });
 });
 
 test('what a killed writer left is removed', async () => {
-  await checkpoint().write([1]);
+  await checkpoint().write(() => [1]);
   writeFileSync(join(dir, '.state.json.77-0'), 'half');
   expect(await checkpoint().read()).toEqual({ kind: 'read', value: [1] });
   expect(readdirSync(dir)).toEqual(['state.json']);
 });
 
 test('a failed write is told and leaves the old state', async () => {
-  await checkpoint().write([1]);
+  await checkpoint().write(() => [1]);
   const notThere = new Checkpoint<number[]>(join(path, 'below-a-file.json'), numbers);
-  await expect(notThere.write([2])).rejects.toMatchObject({ code: 'STATE_UNWRITABLE' });
+  await expect(notThere.write(() => [2])).rejects.toMatchObject({ code: 'STATE_UNWRITABLE' });
   expect(await checkpoint().read()).toEqual({ kind: 'read', value: [1] });
 });

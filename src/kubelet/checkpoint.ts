@@ -13,14 +13,15 @@ export type CheckpointRead<T> =
 
 /**
  * State that survives the process: one JSON file with a format number and a checksum, replaced as a whole. Killed at
- * any moment, it is the old state or the new one. Writes of one checkpoint follow each other; of those that pile up
- * only the last is written.
+ * any moment, it is the old state or the new one. Writes of one checkpoint follow each other; those that pile up
+ * become one.
  */
 export class Checkpoint<T> {
   readonly #path: string;
   readonly #parse: (json: unknown) => T | undefined;
   #writing: Promise<void> = Promise.resolve();
-  #pending: { readonly text: string; readonly done: Promise<void> } | undefined;
+  /** A write that is due and has not begun. */
+  #pending: Promise<void> | undefined;
   #counter = 0;
 
   /** @param parse undefined: the JSON is not such a state. */
@@ -46,23 +47,18 @@ export class Checkpoint<T> {
   }
 
   /**
-   * Resolves when this value, or a later one, is on disk.
+   * Resolves when what `encode` returns at the time of writing is on disk. It is called once for all writes that
+   * piled up until then.
    *
    * @throws VsmmuError STATE_UNWRITABLE; the file then still holds the former state
    */
-  write(value: T, json: unknown = value): Promise<void> {
-    const data = JSON.stringify(json);
-    const text = `${JSON.stringify({ format: FORMAT, checksum: checksumOf(data) }).slice(0, -1)},"data":${data}}\n`;
-    if (this.#pending !== undefined) {
-      this.#pending = { text, done: this.#pending.done };
-      return this.#pending.done;
-    }
+  write(encode: () => unknown): Promise<void> {
+    if (this.#pending !== undefined) return this.#pending;
     const done = this.#writing.then(() => {
-      const latest = this.#pending?.text ?? text;
       this.#pending = undefined;
-      return this.#replace(latest);
+      return this.#replace(textOf(encode()));
     });
-    this.#pending = { text, done };
+    this.#pending = done;
     this.#writing = done.catch(() => undefined);
     return done;
   }
@@ -115,6 +111,12 @@ export class Checkpoint<T> {
       if (name.startsWith(this.#temporaryPrefix())) await rm(join(dir, name), { force: true });
     }
   }
+}
+
+function textOf(value: unknown): string {
+  const data = JSON.stringify(value);
+  const head = JSON.stringify({ format: FORMAT, checksum: checksumOf(data) });
+  return `${head.slice(0, -1)},"data":${data}}\n`;
 }
 
 function checksumOf(data: string): string {

@@ -69,7 +69,7 @@ export class GroupClaims {
       const members = devices.filter((device) => device.iommuGroup === iommuGroup);
       this.#set(iommuGroup, new Set(members.map(({ bdf }) => bdf)), holder, holder !== 'container');
     }
-    this.#tell();
+    if (devices.length > 0) this.#tell();
   }
 
   release(holder: Holder): void {

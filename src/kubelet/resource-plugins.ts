@@ -21,7 +21,6 @@ export interface ResourcePluginsOptions extends Omit<AllocationContext, 'resourc
   readonly watch: DirectoryWatch;
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly onAllocated: () => void;
   /** Allocate found the host changed: what was advertised is out of date. */
   readonly onOutdated: () => void;
 }
@@ -47,6 +46,7 @@ export interface PluginStatus {
 export class ResourcePlugins {
   readonly #options: ResourcePluginsOptions;
   readonly #running = new Map<ResourceName, RunningPlugin>();
+  #closed = false;
 
   constructor(options: ResourcePluginsOptions) {
     this.#options = options;
@@ -64,6 +64,7 @@ export class ResourcePlugins {
 
   /** Announces the devices of a resource, starting its plugin where there is none yet. */
   announce(resource: ResourceName, devices: DeviceList): void {
+    if (this.#closed) return;
     const plugin = this.#running.get(resource);
     if (plugin === undefined) this.#start(resource, devices);
     else plugin.feed.set(devices);
@@ -82,6 +83,7 @@ export class ResourcePlugins {
   }
 
   async close(): Promise<void> {
+    this.#closed = true;
     const plugins = [...this.#running.values()];
     this.#running.clear();
     for (const { stop } of plugins) stop.abort();
@@ -124,7 +126,7 @@ export class ResourcePlugins {
   }
 
   #service(resource: ResourceName, feed: Feed<DeviceList>, streams: StreamCount) {
-    const { source, claims, settings, log, metrics, onAllocated, onOutdated } = this.#options;
+    const { source, claims, settings, log, metrics, onOutdated } = this.#options;
     return devicePluginService({
       resource,
       source,
@@ -139,7 +141,6 @@ export class ResourcePlugins {
           metrics.observe('vsmmu_allocate_seconds', durationMs / 1000);
           metrics.add('vsmmu_allocations_total', { resource, outcome: failed ? 'refused' : 'ok' });
           if (failed) onOutdated();
-          else onAllocated();
         },
       },
     });

@@ -105,7 +105,7 @@ async function keepClaims(claims: GroupClaims, stateDir: string, log: Log): Prom
     complain(error);
   }
   claims.onChange(() => {
-    checkpoint.write(claims.all, claimsToJson(claims.all)).catch(complain);
+    checkpoint.write(() => claimsToJson(claims.all)).catch(complain);
   });
 }
 

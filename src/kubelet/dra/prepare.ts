@@ -118,7 +118,7 @@ export class Preparer {
   }
 
   #save(): Promise<void> {
-    return this.#options.checkpoint.write(this.#prepared, preparedToJson(this.#prepared));
+    return this.#options.checkpoint.write(() => preparedToJson(this.#prepared));
   }
 
   #check(allocated: AllocatedDevice, uid: string): Checked {
