@@ -21,7 +21,8 @@ export async function configurations(ctx, port) {
   const validating =
     objects.find(({ kind }) => kind === 'ValidatingWebhookConfiguration') ?? standIn(mutating);
   const [webhook] = mutating.webhooks;
-  if (!webhook.rules.some(({ operations }) => operations.includes('UPDATE'))) {
+  const updates = mutating.webhooks.some(({ rules }) => rules[0].operations.includes('UPDATE'));
+  if (!updates) {
     webhook.rules = [VMI_RULE];
     webhook.matchConditions.push({ name: 'not-resolved-yet', expression: NOT_RESOLVED });
   }

@@ -25,7 +25,7 @@ export const FLOW = {
   restarted: 'a webhook that restarted has the node’s values before it is ready',
 };
 
-export async function flowChecks(ctx, cluster, { webhook, publish, mutating }) {
+export async function flowChecks(ctx, cluster, { webhook, publish, mutating, validating }) {
   const { admin } = cluster;
   const controller = cluster.as(CONTROLLER, [
     'system:serviceaccounts',
@@ -137,7 +137,7 @@ export async function flowChecks(ctx, cluster, { webhook, publish, mutating }) {
     assert.match(refused.body.message, /hookSidecars/);
   });
   await ctx.check(FLOW.unrelated, async () => {
-    const names = [...mutating.webhooks, { name: 'validate.vsmmu.io' }].map(({ name }) => name);
+    const names = [...mutating.webhooks, ...validating.webhooks].map(({ name }) => name);
     const calls = () => Promise.all(names.map((name) => callsOf(cluster, name)));
     const before = await calls();
     await admin.create(VMIS, vmi('plain', { gpus: 1, resource: 'other.example/gpu' }));

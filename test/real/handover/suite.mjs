@@ -1,13 +1,14 @@
 // `vsmmu webhook --cluster` on a real kube-apiserver: certificates of its own making, node values handed over in
 // virt-controller's one write, and what it refuses. KubeVirt's writes are made with its identities.
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadProduct } from '../cluster/product.mjs';
 import { pathsOf, renderChart } from '../kubernetes/chart.mjs';
 import { Cluster, freePorts } from '../kubernetes/cluster.mjs';
 import { eventually } from '../kubernetes/eventually.mjs';
+import { writeKubeconfig } from '../kubernetes/kubeconfig.mjs';
 import { installVmiCrd } from '../kubernetes/kubevirt-crd.mjs';
 import { devicesOverNodes, writeRecording } from '../kubelet/recording.mjs';
 import { NAMESPACE } from '../webhook/vmi.mjs';
@@ -37,7 +38,10 @@ export const suite = {
       const kinds = '/apis/admissionregistration.k8s.io/v1';
       await admin.create(`${kinds}/mutatingwebhookconfigurations`, mutating);
       await admin.create(`${kinds}/validatingwebhookconfigurations`, validating);
-      webhook = new ClusterWebhook(ctx, { port, kubeconfig: await kubeconfig(cluster, folder) });
+      webhook = new ClusterWebhook(ctx, {
+        port,
+        kubeconfig: await writeKubeconfig(cluster, join(folder, 'kubeconfig')),
+      });
       const started = await ctx.check(starts, async () => {
         await webhook.run();
         await eventually('it is ready', async () => (await webhook.ready()) === 200, 30);
@@ -47,7 +51,7 @@ export const suite = {
         }
       });
       if (!started) return;
-      await flowChecks(ctx, cluster, { webhook, publish, mutating });
+      await flowChecks(ctx, cluster, { webhook, publish, mutating, validating });
       await certificateChecks(ctx, cluster, webhook);
     } finally {
       await webhook?.close();
@@ -87,20 +91,4 @@ async function publisher(ctx, cluster, folder) {
       'both',
     );
   };
-}
-
-async function kubeconfig(cluster, folder) {
-  const file = join(folder, 'kubeconfig');
-  await writeFile(
-    file,
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      clusters: [{ name: 'test', cluster: { server: cluster.url, 'certificate-authority': cluster.caFile } }],
-      users: [{ name: 'admin', user: { token: cluster.adminToken } }],
-      contexts: [{ name: 'test', context: { cluster: 'test', user: 'admin' } }],
-      'current-context': 'test',
-    }),
-  );
-  return file;
 }

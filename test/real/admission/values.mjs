@@ -26,6 +26,7 @@ export const VALUES = {
   doubled: 'one device name in gpus and hostDevices is refused at its field',
   foreignHook: 'another hook beside ours is refused',
   impossible: 'explicit values that every node’s SMMU refuses are refused, node by node',
+  required: 'vsmmu.io/require becomes an affinity to nodes; what no node has is refused, node by node',
   dryRun: 'a dry run of all of it stores nothing',
   stopped: 'both replicas stopped: the hand-over goes through without values, and the next update heals it',
   restarts: 'etcd and API server killed and restarted: within 5 s a changed profile is handed over',
@@ -204,6 +205,26 @@ export async function valueChecks(ctx, cluster, product, installation) {
     });
     assert.equal(status, 422, JSON.stringify(body));
     for (const node of ['gpu-7', 'gpu-9']) assert.match(body.message, new RegExp(`node ${node}: oas=52`));
+  });
+  await ctx.check(VALUES.required, async () => {
+    const created = await create('required', { annotations: { 'vsmmu.io/require': 'accel, oas>=44' } });
+    const { nodeSelectorTerms } =
+      created.spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution;
+    assert.deepEqual(nodeSelectorTerms, [
+      {
+        matchExpressions: [
+          { key: 'vsmmu.io/accel', operator: 'In', values: ['on'] },
+          { key: 'vsmmu.io/oas', operator: 'Gt', values: ['43'] },
+        ],
+      },
+    ]);
+    const annotations = { 'vsmmu.io/require': 'oas>=52' };
+    const { status, body } = await admin.exchange('POST', VMIS, {
+      body: vmi('lacking', { gpus: 1, annotations }),
+    });
+    assert.equal(status, 422, JSON.stringify(body));
+    for (const node of ['gpu-7', 'gpu-9'])
+      assert.match(body.message, new RegExp(`node ${node} lacks oas>=52`));
   });
   await ctx.check(VALUES.dryRun, async () => {
     const shown = await admin.create(VMIS, vmi('dry', { gpus: 1 }), { dryRun: 'All' });

@@ -50,7 +50,7 @@ export class Installation {
       ctx,
       cluster,
       product,
-      await mkdtemp(join(tmpdir(), 'vsmmu-handover-')),
+      await mkdtemp(join(tmpdir(), 'vsmmu-admission-')),
     );
     await installation.#account();
     await installation.#register();

@@ -15,7 +15,7 @@ const EXPORTS = {
 
 /** The product's own registrations, policies and publisher, bundled as the programs have them. */
 export async function loadProduct(ctx) {
-  const outfile = join(await ctx.cache('handover-modules'), `product-${process.pid}.mjs`);
+  const outfile = join(await ctx.cache('admission-modules'), `product-${process.pid}.mjs`);
   await build({
     stdin: {
       contents: Object.entries(EXPORTS)
