@@ -97,6 +97,20 @@ describe('vsmmu rewrite, policies', () => {
     expect(result.err).toContain(`error[${code}]`);
   });
 
+  test('a launcher that can use nothing leaves the domain alone under omit, and says so', async () => {
+    const { status, out, err } = await run(
+      oneGpu(),
+      'rewrite',
+      '-',
+      '--libvirt',
+      '9.0.0',
+      '--unresolvable',
+      'omit',
+    );
+    expect({ status, out }).toEqual({ status: 0, out: oneGpu() });
+    expect(err).toMatch(/^warning\[TARGET_LACKS\]: libvirt 9\.0\.0 ignores/);
+  });
+
   test('a launcher that does not answer is told apart from one that lacks something', async () => {
     const io = capturedIo(oneGpu());
     const path = process.env['PATH'];

@@ -1,5 +1,5 @@
 import { parseFleetValues } from '../../domain/fleet-values.js';
-import { chooseTarget } from '../../domain/launcher.js';
+import { chooseTarget, type Launcher } from '../../domain/launcher.js';
 import {
   rewriteDomain,
   type Decision,
@@ -7,7 +7,7 @@ import {
   type RewriteResult,
 } from '../../domain/rewrite.js';
 import { parseWishes } from '../../domain/wishes.js';
-import { ExitStatus } from '../../errors.js';
+import { ExitStatus, VsmmuError } from '../../errors.js';
 import { featuresFor } from '../domain-host.js';
 import { readInput } from '../input.js';
 import type { CliIo } from '../io.js';
@@ -50,7 +50,7 @@ export async function runRewrite(
   const all = options.topology === 'complete';
   const host = await featuresFor(text, { source, host: options.host, all }, io);
   const result = rewriteDomain(text, host, rewriting);
-  for (const warning of result.warnings) io.stderr.write(renderError(warning).replace(/^error/, 'warning'));
+  for (const warning of result.warnings) io.stderr.write(asWarning(warning));
   await write(io.stdout, rendered(text, source, result, options, io.color));
   return ExitStatus.ok;
 }
@@ -62,8 +62,9 @@ async function rewriteOptions(
 ): Promise<RewriteOptions> {
   const { topology, regroup, existing, unresolvable, target, spelling, vfioAts, set, baseline } = options;
   const launcher = await launcherOf(options);
-  const chosen = launcher === undefined ? {} : chooseTarget(launcher);
+  const chosen = launcher === undefined ? {} : chosenFor(launcher, options, io);
   const given = { topology, regroup, existing, unresolvable, target, spelling };
+  const off = chosen.topology === 'off' ? { topology: 'off' as const } : {};
   return {
     ...chosen,
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
@@ -71,7 +72,24 @@ async function rewriteOptions(
     set: parseWishes(set ?? []),
     baseline: baseline === undefined ? undefined : parseFleetValues(await readInput(baseline, io), baseline),
     source,
+    ...off,
   };
+}
+
+/** Where nothing that could be written has an effect, policy `omit` leaves the domain alone and says so. */
+function chosenFor(launcher: Launcher, { unresolvable }: RewriteCommandOptions, io: CliIo): RewriteOptions {
+  try {
+    return chooseTarget(launcher);
+  } catch (error) {
+    if (unresolvable !== 'omit' || !(error instanceof VsmmuError) || error.code !== 'TARGET_LACKS')
+      throw error;
+    io.stderr.write(asWarning(error));
+    return { topology: 'off' };
+  }
+}
+
+function asWarning(error: VsmmuError): string {
+  return renderError(error).replace(/^error/, 'warning');
 }
 
 function rendered(
