@@ -1,7 +1,11 @@
 // Writes the reference pages that come from code: docs/errors.md from src/error-codes.ts.
 // With --check it only compares, and fails where a page is stale.
 import { build } from 'esbuild';
-import { readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { cliPage } from './docs/cli-page.mjs';
+import { loadCommands } from './docs/commands.mjs';
+import { manPage } from './docs/man-page.mjs';
 
 async function load(entry) {
   const result = await build({
@@ -32,7 +36,13 @@ async function errorsPage() {
   ].join('\n');
 }
 
-const pages = { 'docs/errors.md': await errorsPage() };
+const { all: commands } = await loadCommands();
+const { version } = JSON.parse(await readFile('package.json', 'utf8'));
+const pages = {
+  'docs/errors.md': await errorsPage(),
+  'docs/cli.md': cliPage(commands),
+  'docs/man/vsmmu.1': manPage(commands, version),
+};
 const check = process.argv.includes('--check');
 let stale = 0;
 for (const [file, text] of Object.entries(pages)) {
@@ -42,6 +52,7 @@ for (const [file, text] of Object.entries(pages)) {
     stale += 1;
     console.error(`${file} is stale: run npm run docs`);
   } else {
+    await mkdir(dirname(file), { recursive: true });
     await writeFile(file, text);
     console.log(`wrote ${file}`);
   }
