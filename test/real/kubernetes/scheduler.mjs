@@ -1,6 +1,6 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { goProgram } from './go-program.mjs';
+import { writeKubeconfig } from './kubeconfig.mjs';
 
 /**
  * The real kube-scheduler against a cluster: it allocates ResourceClaims with its structured allocator and CEL, and
@@ -10,18 +10,7 @@ import { goProgram } from './go-program.mjs';
  */
 export async function startScheduler(ctx, cluster, folder) {
   const program = await goProgram(ctx, 'kube-scheduler');
-  const kubeconfig = join(folder, 'scheduler.kubeconfig');
-  await writeFile(
-    kubeconfig,
-    JSON.stringify({
-      apiVersion: 'v1',
-      kind: 'Config',
-      clusters: [{ name: 'test', cluster: { server: cluster.url, 'certificate-authority': cluster.caFile } }],
-      users: [{ name: 'admin', user: { token: cluster.adminToken } }],
-      contexts: [{ name: 'test', context: { cluster: 'test', user: 'admin' } }],
-      'current-context': 'test',
-    }),
-  );
+  const kubeconfig = await writeKubeconfig(cluster, join(folder, 'scheduler.kubeconfig'));
   const scheduler = ctx.start(program, [
     `--kubeconfig=${kubeconfig}`,
     '--leader-elect=false',
