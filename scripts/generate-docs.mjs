@@ -3,6 +3,7 @@
 import { build } from 'esbuild';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { compatibilityPage } from './docs/compatibility-page.mjs';
 import { cliPage } from './docs/cli-page.mjs';
 import { loadCommands } from './docs/commands.mjs';
 import { manPage } from './docs/man-page.mjs';
@@ -41,6 +42,7 @@ const { version } = JSON.parse(await readFile('package.json', 'utf8'));
 const pages = {
   'docs/errors.md': await errorsPage(),
   'docs/cli.md': cliPage(commands),
+  'docs/compatibility.md': compatibilityPage(JSON.parse(await readFile('docs/compatibility.json', 'utf8'))),
   'docs/man/vsmmu.1': manPage(commands, version),
 };
 const check = process.argv.includes('--check');
