@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 import type { CheckCommandOptions } from './commands/check.js';
 import type { QemuArgsOptions } from './commands/qemu-args.js';
@@ -65,6 +65,12 @@ function declareRewrite(program: Command, io: CliIo, finish: Finish): void {
     .addOption(unresolvableOption())
     .addOption(topologyOption())
     .option('--regroup', 'split a vSMMU whose devices are of several host SMMUs', false)
+    .option(
+      '--initiators <count>',
+      'with complete: guest NUMA nodes that each device becomes Generic Initiator of (Grace GPUs: 8)',
+      parseCount,
+      0,
+    )
     .addOption(targetOption())
     .addOption(spellingOption())
     .option('--libvirt <version>', 'of the launcher; decides where properties go')
@@ -87,6 +93,12 @@ function declareRewrite(program: Command, io: CliIo, finish: Finish): void {
       const { runRewrite } = await import('./commands/rewrite.js');
       finish(await runRewrite(file, options, io));
     });
+}
+
+/** @throws InvalidArgumentError, which commander turns into a usage error */
+function parseCount(text: string): number {
+  if (/^\d{1,2}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('Give a number from 0 to 99.');
 }
 
 function collect(value: string, previous: readonly string[]): readonly string[] {

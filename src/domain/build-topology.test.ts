@@ -222,6 +222,39 @@ describe('complete', () => {
     ]);
   });
 
+  const numa = `  <cpu>
+    <numa>
+      <cell id='0' cpus='0' memory='1' unit='GiB'/>
+    </numa>
+  </cpu>
+`;
+
+  test('Generic Initiators: cells of its own for each device, in the order of addresses', () => {
+    const text = domain([C, A].map((bdf) => hostdev({ bdf })).join(''), numa);
+    const result = complete(text, host, { initiators: 2 });
+    expect(result).toContain(`      <cell id='0' cpus='0' memory='1' unit='GiB'/>
+      <cell id='1' memory='0' unit='KiB'/>
+      <cell id='2' memory='0' unit='KiB'/>
+      <cell id='3' memory='0' unit='KiB'/>
+      <cell id='4' memory='0' unit='KiB'/>
+    </numa>`);
+    const sets = model(result).passthrough.map(({ bdf, element }) => [
+      bdf,
+      attribute(childOf(element, 'acpi'), 'nodeset'),
+    ]);
+    expect(sets).toEqual([
+      [C, '3-4'],
+      [A, '1-2'],
+    ]);
+  });
+
+  test('Generic Initiators: a nodeset that stands is kept; without guest cells they are refused', () => {
+    const kept = hostdev({ bdf: A, extra: "<acpi nodeset='0'/>" });
+    expect(complete(domain(kept, numa), host, { initiators: 8 })).not.toContain("memory='0'");
+    const bare = domain(hostdev({ bdf: A }));
+    expect(refusals(bare, host, { ...COMPLETE, initiators: 8 })).toEqual(['NODESET']);
+  });
+
   test("policy off touches nothing, not even KubeVirt's placeholders", () => {
     const text = oneGpu();
     expect(rewriteDomain(text, host, { topology: 'off' }).text).toBe(text);

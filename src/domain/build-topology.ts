@@ -6,6 +6,7 @@ import { FreeBuses } from './free-buses.js';
 import type { PassthroughDevice, VirtualSmmu } from './domain-model.js';
 import { attribute, descend } from './element.js';
 import { isUnresolvable } from './unresolvable.js';
+import { planInitiators } from './plan-initiators.js';
 import { planIommufd } from './plan-iommufd.js';
 import { expanderBus, guestAddress, rootPort, vsmmu } from './new-devices.js';
 import { guestCellOf } from './numa.js';
@@ -42,7 +43,10 @@ export function planTopology(plan: Plan): void {
   const groups = groupBySmmu(plan, strays);
   if (plan.findings.length > 0) return;
   new TopologyBuilder(plan).build(groups, homes.bySmmu);
-  if (complete) planIommufd(plan, served(plan, topology, groups));
+  if (!complete) return;
+  const all = served(plan, topology, groups);
+  planIommufd(plan, all);
+  planInitiators(plan, all);
 }
 
 /** Only the aarch64 virt machine has a pluggable vSMMU. An absent arch or machine is the host's, not ours to judge. */

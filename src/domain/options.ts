@@ -10,6 +10,8 @@ export interface RewriteOptions {
   readonly topology?: TopologyPolicy;
   /** Splits a vSMMU whose devices are of several host SMMUs, instead of refusing it. Default false. */
   readonly regroup?: boolean;
+  /** With `complete`: guest NUMA nodes that each device becomes Generic Initiator of. Default 0. */
+  readonly initiators?: number;
   /**
    * Values that stand in the domain: `replace` takes them as placeholders (KubeVirt writes constants),
    * `keep` as wishes, kept and checked. Default replace.
@@ -50,6 +52,7 @@ export function withDefaults(options: RewriteOptions): ResolvedOptions {
   return {
     topology: 'rewrite',
     regroup: false,
+    initiators: 0,
     existing: 'replace',
     set: NO_WISHES,
     baseline: undefined,

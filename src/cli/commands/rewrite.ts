@@ -19,7 +19,7 @@ import { write } from '../write.js';
 
 type Tuning = Pick<
   RewriteOptions,
-  'topology' | 'regroup' | 'existing' | 'unresolvable' | 'target' | 'spelling' | 'vfioAts'
+  'topology' | 'regroup' | 'initiators' | 'existing' | 'unresolvable' | 'target' | 'spelling' | 'vfioAts'
 >;
 
 export interface RewriteCommandOptions extends Tuning, LauncherOptions {
@@ -60,10 +60,11 @@ async function rewriteOptions(
   source: string,
   io: CliIo,
 ): Promise<RewriteOptions> {
-  const { topology, regroup, existing, unresolvable, target, spelling, vfioAts, set, baseline } = options;
+  const { topology, regroup, initiators, existing, unresolvable, target, spelling, vfioAts, set, baseline } =
+    options;
   const launcher = await launcherOf(options);
   const chosen = launcher === undefined ? {} : chosenFor(launcher, options, io);
-  const given = { topology, regroup, existing, unresolvable, target, spelling };
+  const given = { topology, regroup, initiators, existing, unresolvable, target, spelling };
   const off = chosen.topology === 'off' ? { topology: 'off' as const } : {};
   return {
     ...chosen,

@@ -16,6 +16,7 @@ const checks = [
   'a topology that vsmmu built: every device behind the vSMMU of its host SMMU',
   'a vSMMU that was split: the switch keeps its device, the other one gets a vSMMU',
   'values set by hand arrive, and nothing else changes',
+  'Generic Initiators: every device gets the nodes that were made for it',
   "aliases: libvirt numbers devices as vsmmu's overrides foresee",
   'libvirt fills empty ports, also below an expander bus: such a domain is refused or warned of',
   'what libvirt hands back of a built topology needs no further rewrite',
@@ -32,7 +33,7 @@ export const suite = {
   async run(ctx) {
     const oracle = await Oracle.open(ctx);
     const bench = new Bench(ctx, oracle);
-    const [built, split, byHand, aliases, unplaced, back, schema, launcher, debian12] = checks;
+    const [built, split, byHand, initiators, aliases, unplaced, back, schema, launcher, debian12] = checks;
 
     await ctx.check(built, async () => {
       for (const target of TARGETS) {
@@ -77,6 +78,23 @@ export const suite = {
         vfio.map(({ ats }) => ats),
         ['off', 'off'],
       );
+    });
+
+    await ctx.check(initiators, async () => {
+      const numa = "<cpu><numa><cell id='0' cpus='0' memory='1' unit='GiB'/></numa></cpu><features>";
+      const text = (await bench.read('no-topology.xml')).replace('<features>', numa);
+      const xml = await bench.rewriteText(text, '--topology', 'complete', '--initiators', '2');
+      const argv = await bench.rawArgv(xml);
+      const objects = argv
+        .filter((word) => word.includes('acpi-generic-initiator'))
+        .map((word) => JSON.parse(word))
+        .map((object) => [object['pci-dev'], object.node]);
+      assert.deepEqual(objects.sort(), [
+        ['hostdev0', 3],
+        ['hostdev0', 4],
+        ['ua-first', 1],
+        ['ua-first', 2],
+      ]);
     });
 
     await ctx.check(aliases, async () => {
