@@ -61,6 +61,7 @@ async function runSuite(suite) {
     signal: controller.signal,
     write,
     planned: planned.length > 0 ? planned : ['everything'],
+    endsAt: performance.now() + limit * 60_000,
   });
   if (limit <= 0)
     return closeSuite(

@@ -21,9 +21,10 @@ export class Context {
   #cache;
   #processes;
   #planned = [];
+  #endsAt;
   #write;
 
-  constructor({ root, vsmmu, suite, ledger, cache, signal, write, planned }) {
+  constructor({ root, vsmmu, suite, ledger, cache, signal, write, planned, endsAt }) {
     this.root = root;
     this.vsmmu = vsmmu;
     this.signal = signal;
@@ -32,6 +33,7 @@ export class Context {
     this.#cache = cache;
     this.#write = write;
     this.#planned = [...planned];
+    this.#endsAt = endsAt;
     this.#processes = new Processes(signal);
     this.apt = new Apt(this);
   }
@@ -116,6 +118,11 @@ export class Context {
     const folder = join(this.#cache, ...names);
     await mkdir(folder, { recursive: true });
     return folder;
+  }
+
+  /** Of the suite's time, for a suite that has the choice. */
+  minutesLeft() {
+    return (this.#endsAt - performance.now()) / 60_000;
   }
 
   /** @param {string} line */
