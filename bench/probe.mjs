@@ -33,13 +33,14 @@ export async function run(measure) {
 
 async function one(measure, child, root, size, straceDir) {
   const [firsts, cpu] = [[], []];
-  const [warm, blocks, memory, rescans] = [[], [], [], []];
+  const [warm, blocks, cpuBlocks, memory, rescans] = [[], [], [], [], []];
   for (let round = 0; round < ROUNDS; round += 1) {
     const probe = await figures(child, 'probe', root, 3);
     firsts.push(probe.ms[0]);
     cpu.push(probe.cpu[0]);
     warm.push(median(probe.ms.slice(1)));
     blocks.push(probe.blocked);
+    cpuBlocks.push(probe.blockedCpu);
     memory.push(probe.rssMiB);
     rescans.push(median((await figures(child, 'rescan', root, 5)).ms));
   }
@@ -47,6 +48,7 @@ async function one(measure, child, root, size, straceDir) {
   measure.row(`${size} functions: first probe, CPU`, 'ms', cpu);
   measure.row(`${size} functions: later probe`, 'ms', warm);
   measure.row(`${size} functions: longest block of the event loop`, 'ms', blocks);
+  measure.row(`${size} functions: longest block of the event loop, CPU`, 'ms', cpuBlocks);
   measure.row(`${size} functions: memory (maximum resident set)`, 'MiB', memory);
   measure.row(`${size} functions: unchanged rescan`, 'ms', rescans);
   if (straceDir === undefined || size > 1024) return;

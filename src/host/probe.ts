@@ -99,10 +99,12 @@ async function askDevices(
   const replies = new Map<Bdf, DeviceReplies>();
   const waiting = askableGroups(devices).values();
   const patience = new Patience(patienceMs);
+  const pause = pauses(signal);
   const worker = async () => {
     for (const group of waiting)
       for (const sysfs of group) {
         signal?.throwIfAborted();
+        await pause();
         const ask = () => source.hwInfo(targetOf(sysfs, devices));
         const reply = withoutNode(sysfs, await patience.waitFor(ask, sysfs.bdf));
         if (sysfs.driverKnown || reply.hwInfo.kind !== 'not-asked') replies.set(sysfs.bdf, reply);

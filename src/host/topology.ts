@@ -28,7 +28,7 @@ export function resetMethodsOf(source: HostSource, bdf: Bdf): Answer<readonly st
         : read.because,
       remedyFor(read, 'Use a kernel >= 5.15.'),
     );
-  const methods = read.value.trim().split(/\s+/).filter(Boolean);
+  const methods = read.value.trim().split(' ').filter(Boolean);
   return known(methods, { reading: methods.join(' ') || 'none', source: path });
 }
 
