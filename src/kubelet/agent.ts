@@ -45,7 +45,9 @@ export interface AgentOptions {
 }
 
 /** The kubelet is asked so often which devices pods have, ms. */
-const RECONCILE_MS = 10_000;
+const RECONCILE_MS = 5_000;
+/** The same while a claim waits to be seen in use. */
+const RECONCILE_SOON_MS = 500;
 const SETTLE_MS = 200;
 const NO_INVENTORY: Inventory = { resources: new Map(), notAdvertised: [] };
 
@@ -149,7 +151,7 @@ export class Agent {
 
   async #keepReconciling(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await pause(RECONCILE_MS, signal);
+      await pause(this.#options.claims.unconfirmed ? RECONCILE_SOON_MS : RECONCILE_MS, signal);
       await this.#learnClaims();
     }
   }
@@ -182,7 +184,7 @@ export class Agent {
     for (const [resource, devices] of this.#inventory.resources) {
       this.#plugins.announce(
         resource,
-        devices.map((device) => this.#withClaims(device)),
+        devices.map((device) => this.#asOfNow(device, resource)),
       );
     }
     if (this.#options.config.value.cdi === true) this.#describeForCdi();
@@ -198,8 +200,13 @@ export class Agent {
     });
   }
 
-  #withClaims(device: PluginDevice): PluginDevice {
-    const obstacle = device.health.healthy ? this.#options.claims.obstacle(device) : undefined;
+  /** The scan is up to half a minute old, and other containers may have what hangs together with the device. */
+  #asOfNow(device: PluginDevice, resource: string): PluginDevice {
+    if (!device.health.healthy) return device;
+    const live = checkDevice(this.#options.source, device);
+    const obstacle = live.ok
+      ? this.#options.claims.obstacle(device, `resource ${resource}`)
+      : `${live.problem}: ${live.remedy}`;
     return obstacle === undefined ? device : { ...device, health: unhealthy(obstacle) };
   }
 
@@ -224,7 +231,7 @@ export class Agent {
     try {
       const inUse = await listDevicesInUse(this.#directories.podResourcesSocket);
       const devices = [...this.#inventory.resources.values()].flat();
-      claims.reconcile(new Set(inUse.map(({ bdf }) => bdf)), devices);
+      claims.reconcile(new Map(inUse.map(({ bdf, resource }) => [bdf, resource])), devices);
     } catch (error) {
       log.debug('The kubelet does not tell which devices pods have.', { reason: messageOf(error) });
     }

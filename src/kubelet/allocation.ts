@@ -5,7 +5,7 @@ import type { ContainerAllocateResponseSchema } from '../gen/kubelet/deviceplugi
 import type { HostSource } from '../host/host-source.js';
 import { checkDevice, IOMMUFD_NODE, isPresent, type DeviceNodes } from './device-nodes.js';
 import type { PciCdiSpec } from './pci-cdi-spec.js';
-import type { GroupClaims } from './group-claims.js';
+import type { GroupClaims, Holder } from './group-claims.js';
 import type { PluginDevice } from './plugin-device.js';
 import { environmentVariable, type ResourceName } from './resource-name.js';
 
@@ -42,8 +42,9 @@ export interface AllocationSettings {
 export function allocate(ids: readonly string[], context: AllocationContext): ContainerAllocation {
   const devices = requested(ids, context);
   const nodes = devices.map((device) => ({ device, nodes: nodesOf(device, context) }));
-  refuseTakenGroups(devices, context.claims);
-  context.claims.claim(devices);
+  const holder = `resource ${context.resource}` as const;
+  refuseTakenGroups(devices, context.claims, holder);
+  context.claims.claim(devices, holder);
   return {
     // virt-launcher pops addresses in this order; the kubelet's order is that of a hash.
     envs: { [environmentVariable(context.resource)]: devices.map(({ bdf }) => bdf).join(',') },
@@ -70,10 +71,10 @@ function nodesOf(device: PluginDevice, { source }: AllocationContext): DeviceNod
   throw new VsmmuError('DEVICE_CHANGED', `${live.problem}.`, { place: device.bdf, remedy: live.remedy });
 }
 
-function refuseTakenGroups(devices: readonly PluginDevice[], claims: GroupClaims): void {
+function refuseTakenGroups(devices: readonly PluginDevice[], claims: GroupClaims, holder: Holder): void {
   const together = new Set(devices.map(({ bdf }) => bdf));
   for (const device of devices) {
-    const rivals = claims.rivals(device, together);
+    const rivals = claims.rivals(device, together, holder);
     if (rivals.length === 0) continue;
     throw new VsmmuError(
       'GROUP_TAKEN',

@@ -1,8 +1,12 @@
 import { parseBdf, type Bdf } from '../bdf.js';
 import type { PluginDevice } from './plugin-device.js';
 
-/** Who has a group: a container by the device plugin (the API does not say which), or a prepared ResourceClaim. */
-export type Holder = 'container' | `claim ${string}`;
+/**
+ * Who has a group: some container, by a resource of the device plugin (the API says neither pod nor container), or a
+ * prepared ResourceClaim. The kubelet keeps its books by resource: a device that is renamed by the configuration is
+ * free for it under the new name while a container has it under the old one.
+ */
+export type Holder = `resource ${string}` | `claim ${string}`;
 
 /** A hold on an IOMMU group; the devices that were asked for, out of all its members. */
 export interface GroupClaim {
@@ -16,10 +20,10 @@ export interface GroupClaim {
 }
 
 /**
- * A pod is admitted after Allocate and listed after that. A claim that the kubelet has not listed for so long
- * belongs to a pod that never came to be.
+ * The kubelet lists a device as soon as Allocate has answered. A claim that it has not listed for so long belongs to
+ * a pod that was refused after all, or that is over.
  */
-const UNCONFIRMED_MS = 5 * 60_000;
+const UNCONFIRMED_MS = 20_000;
 
 type Member = Pick<PluginDevice, 'bdf' | 'iommuGroup'>;
 
@@ -55,19 +59,19 @@ export class GroupClaims {
    * Devices of the group that someone else has; empty where the device is free for this holder.
    * A container's claim on the very same device is over, or the kubelet would not hand it out again.
    */
-  rivals(device: Member, together: ReadonlySet<Bdf>, holder: Holder = 'container'): readonly Bdf[] {
+  rivals(device: Member, together: ReadonlySet<Bdf>, holder: Holder): readonly Bdf[] {
     const claim = this.#claims.get(device.iommuGroup);
     if (claim === undefined) return [];
     if (claim.holder !== holder) return [...claim.devices];
-    if (holder !== 'container' || claim.devices.has(device.bdf)) return [];
+    if (holder.startsWith('claim ') || claim.devices.has(device.bdf)) return [];
     return [...claim.devices].filter((held) => !together.has(held));
   }
 
   /** Hands the devices' groups to one holder. */
-  claim(devices: readonly Member[], holder: Holder = 'container'): void {
+  claim(devices: readonly Member[], holder: Holder): void {
     for (const { iommuGroup } of devices) {
       const members = devices.filter((device) => device.iommuGroup === iommuGroup);
-      this.#set(iommuGroup, new Set(members.map(({ bdf }) => bdf)), holder, holder !== 'container');
+      this.#set(iommuGroup, new Set(members.map(({ bdf }) => bdf)), holder, holder.startsWith('claim '));
     }
     if (devices.length > 0) this.#tell();
   }
@@ -79,29 +83,33 @@ export class GroupClaims {
   }
 
   /** Why this device can't be handed to the holder; undefined: nothing speaks against it. */
-  obstacle(device: Member, holder: Holder = 'container'): string | undefined {
+  obstacle(device: Member, holder: Holder): string | undefined {
     const rivals = this.rivals(device, new Set(), holder);
     if (rivals.length === 0) return undefined;
-    const by = this.#claims.get(device.iommuGroup)?.holder;
-    const who = by === undefined || by === 'container' ? '' : ` by ${by}`;
-    return `IOMMU group ${device.iommuGroup} is in use through ${rivals.join(', ')}${who}`;
+    const by = this.#claims.get(device.iommuGroup)?.holder ?? 'someone';
+    return `IOMMU group ${device.iommuGroup} is in use through ${rivals.join(', ')} (${by})`;
+  }
+
+  /** Is there a claim that the kubelet has not listed yet? */
+  get unconfirmed(): boolean {
+    return this.all.some(({ confirmed }) => !confirmed);
   }
 
   /**
    * Ends containers' claims whose devices no pod uses any more, and adds those of devices that are in use.
    *
-   * @param inUse what pods have by any device plugin
+   * @param inUse what pods have by any device plugin: the resource of each device
    */
-  reconcile(inUse: ReadonlySet<Bdf>, devices: readonly Member[]): void {
+  reconcile(inUse: ReadonlyMap<Bdf, string>, devices: readonly Member[]): void {
     const ended = this.#endUnused(inUse);
     const found = this.#takeOver(inUse, devices);
     if (ended || found) this.#tell();
   }
 
-  #endUnused(inUse: ReadonlySet<Bdf>): boolean {
+  #endUnused(inUse: ReadonlyMap<Bdf, string>): boolean {
     let changed = false;
     for (const [group, claim] of this.#claims) {
-      if (claim.holder !== 'container') continue;
+      if (claim.holder.startsWith('claim ')) continue;
       if ([...claim.devices].some((bdf) => inUse.has(bdf))) {
         changed ||= !claim.confirmed;
         this.#claims.set(group, { ...claim, confirmed: true });
@@ -113,13 +121,15 @@ export class GroupClaims {
     return changed;
   }
 
-  #takeOver(inUse: ReadonlySet<Bdf>, devices: readonly Member[]): boolean {
+  #takeOver(inUse: ReadonlyMap<Bdf, string>, devices: readonly Member[]): boolean {
     let changed = false;
     for (const { bdf, iommuGroup } of devices) {
+      const resource = inUse.get(bdf);
+      if (resource === undefined) continue;
       const claim = this.#claims.get(iommuGroup);
-      const known = claim !== undefined && (claim.holder !== 'container' || claim.devices.has(bdf));
-      if (known || !inUse.has(bdf)) continue;
-      this.#set(iommuGroup, new Set([...(claim?.devices ?? []), bdf]), 'container', true);
+      const holder = `resource ${resource}` as const;
+      if (claim !== undefined && (claim.holder !== holder || claim.devices.has(bdf))) continue;
+      this.#set(iommuGroup, new Set([...(claim?.devices ?? []), bdf]), holder, true);
       changed = true;
     }
     return changed;
@@ -159,5 +169,5 @@ function claimFromJson(json: unknown): GroupClaim | undefined {
 }
 
 function isHolder(holder: unknown): holder is Holder {
-  return typeof holder === 'string' && (holder === 'container' || holder.startsWith('claim '));
+  return typeof holder === 'string' && /^(resource|claim) ./.test(holder);
 }

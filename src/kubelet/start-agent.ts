@@ -97,7 +97,8 @@ async function keepClaims(claims: GroupClaims, stateDir: string, log: Log): Prom
     log.warn('What is handed out is not kept across restarts.', { reason: messageOf(error) });
   try {
     const read = await checkpoint.read();
-    if (read.kind === 'read') claims.restore(read.value.filter(({ holder }) => holder === 'container'));
+    if (read.kind === 'read')
+      claims.restore(read.value.filter(({ holder }) => holder.startsWith('resource ')));
     if (read.kind === 'damaged') {
       log.error('The state is damaged and was put aside.', { file: read.putAside, reason: read.because });
     }

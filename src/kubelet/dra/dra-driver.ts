@@ -131,6 +131,6 @@ export class DraDriver implements NodeDriver {
     const claim = this.#claims?.all.find(({ group }) => group === device.iommuGroup);
     if (claim === undefined) return undefined;
     const mateOnly = !claim.devices.has(device.bdf);
-    return claim.holder === 'container' || mateOnly ? 'in-use' : undefined;
+    return claim.holder.startsWith('resource ') || mateOnly ? 'in-use' : undefined;
   }
 }
