@@ -12,9 +12,9 @@ import { graceHost } from './fixtures/domain/host.js';
 import { expectOnlyListed } from './listed-changes.js';
 
 /** A result, or the code of a refusal that a person can act on; everything else is a defect. */
-function attempt(text: string, options: RewriteOptions = {}): RewriteResult | string {
+function attempt(text: string, options: RewriteOptions = {}, host = graceHost()): RewriteResult | string {
   try {
-    return rewriteDomain(text, graceHost(), options);
+    return rewriteDomain(text, host, options);
   } catch (error) {
     if (!(error instanceof VsmmuError)) throw error;
     expect(Object.keys(ERROR_CODES)).toContain(error.code);
@@ -225,7 +225,16 @@ describe(`fuzzed for ${SECONDS} s`, () => {
     existing: fc.constantFrom('replace' as const, 'keep' as const),
     target: fc.constantFrom('native' as const, 'override' as const, 'both' as const),
     spelling: fc.constantFrom('ssidsize' as const, 'ssidSize' as const, 'both' as const),
+    unresolvable: fc.constantFrom('fail' as const, 'omit' as const, 'conservative' as const),
+    vfioAts: fc.boolean(),
+    cmdqv: fc.boolean(),
+    initiators: fc.constantFrom(0, 0, 2),
   });
+  const host = fc.constantFrom(
+    graceHost(),
+    graceHost({ limits: { ats: false, cmdqv: true } }, { kernelAts: 'not-supported' }),
+    graceHost({ unknown: true }, { kernelAts: 'silent' }),
+  );
 
   test(
     'no crash, no unlisted change, no second change',
@@ -233,16 +242,17 @@ describe(`fuzzed for ${SECONDS} s`, () => {
       let rewritten = 0;
       let refused = 0;
       fc.assert(
-        fc.property(document, options, (text, choice) => {
-          const result = attempt(text, choice);
+        fc.property(document, options, host, (text, choice, on) => {
+          const result = attempt(text, choice, on);
           if (typeof result === 'string') refused++;
           else rewritten++;
           if (typeof result === 'string') return;
-          expect(rewriteDomain(result.text, graceHost(), choice).text).toBe(result.text);
+          expect(rewriteDomain(result.text, on, choice).text).toBe(result.text);
           const inPlace = choice.topology === 'rewrite' && !choice.regroup;
-          if (inPlace) expectOnlyListed(text, result);
+          const removes = choice.unresolvable === 'omit' || !choice.cmdqv || !choice.vfioAts;
+          if (inPlace && !removes) expectOnlyListed(text, result);
           if (result.changes.length === 0) expect(result.text).toBe(text);
-          checkDomain(text, graceHost());
+          checkDomain(text, on);
         }),
         {
           numRuns: Number.MAX_SAFE_INTEGER,
