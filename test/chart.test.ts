@@ -403,11 +403,11 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
 
   test('uses every value: another one renders something else', () => {
     const base: RenderOptions = {
-      apiVersions: [...CERT_MANAGER, ...POLICIES, 'monitoring.coreos.com/v1'],
+      apiVersions: [...CERT_MANAGER, ...POLICIES, 'monitoring.coreos.com/v1', 'resource.k8s.io/v1'],
       values: {
         // Rendering them takes longer than all the rest.
         crds: { install: false },
-        agent: { iommufd: 'auto' },
+        agent: { iommufd: 'auto', dra: { enabled: true } },
         monitoring: { podMonitor: { enabled: true }, prometheusRule: { enabled: true } },
         webhook: { certificates: { mode: 'existing', secretName: 'mine', caBundle: PEM } },
         hook: { image: { repository: 'hook' } },
@@ -418,7 +418,10 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
     const before = renderWithNotes(base);
     const unused = leaves(parse(readFileSync(join(CHART, 'values.yaml'), 'utf8')))
       // They matter to one mode of certificates only, and have their own tests.
-      .filter(({ path }) => !/^(crds\.keep|webhook\.certificates\.(mode|issuerRef))$/.test(path.join('.')))
+      .filter(
+        ({ path }) =>
+          !/^(crds\.keep|agent\.cdi\.enabled|webhook\.certificates\.(mode|issuerRef))$/.test(path.join('.')),
+      )
       // What a part refers to must exist, so creating it or not is tested with the name.
       .filter(({ path, value }) => rendersOrRefuses(withValue(base, path, another(path, value))) === before)
       .map(({ path }) => path.join('.'));
@@ -608,6 +611,7 @@ const OTHERS: Readonly<Record<string, unknown>> = {
   'monitoring.podMonitor.interval': '5s',
   'monitoring.prometheusRule.enabled': false,
   'agent.config': { format: 1 },
+  'agent.dra.enabled': false,
   'controller.logLevel': 'debug',
   'controller.logFormat': 'text',
   'controller.podDisruptionBudget.maxUnavailable': 2,

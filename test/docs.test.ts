@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from '@jest/globals';
 
-import { allCommands, commandModel, type CommandModel } from '../src/cli/command-model.js';
+import { commandModel, type CommandModel } from '../src/cli/command-model.js';
 import { createProgram, runProgram } from '../src/cli/program.js';
 import { capturedIo } from './captured-io.js';
 
@@ -59,17 +59,13 @@ describe.each(
 
   // What names the recording that the project holds can be run as it stands.
   const runnable = commands.filter((words) => words.includes('src/cli/demo/two-gpu-host'));
-  (runnable.length > 0 ? test.each : test.skip.each)(
-    (runnable.length > 0 ? runnable : [['no command that can be run here']]).map(
-      (words) => [words.join(' '), words] as const,
-    ),
-  )('runs: vsmmu %s', async (_line, words) => {
-    const io = capturedIo();
-    expect({ status: await runProgram(words, io), err: io.err() }).toMatchObject({ status: 0 });
-    expect(io.out()).not.toBe('');
-  });
-});
-
-test('the chart’s README and notes name commands that there are', () => {
-  expect(allCommands(program).map(({ path }) => path)).toContain('vsmmu config kubevirt');
+  if (runnable.length === 0) return;
+  test.each(runnable.map((words) => [words.join(' '), words] as const))(
+    'runs: vsmmu %s',
+    async (_line, words) => {
+      const io = capturedIo();
+      expect({ status: await runProgram(words, io), err: io.err() }).toMatchObject({ status: 0 });
+      expect(io.out()).not.toBe('');
+    },
+  );
 });

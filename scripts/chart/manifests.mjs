@@ -13,6 +13,11 @@ const CASES = {
     set: ['webhook.certificates.mode=cert-manager'],
     apiVersions: [...VAP, 'cert-manager.io/v1'],
   },
+  dra: {
+    about: 'As default, with the DRA driver beside the device plugin. Kubernetes 1.34 or later.',
+    set: ['agent.dra.enabled=true'],
+    apiVersions: [...VAP, 'resource.k8s.io/v1'],
+  },
   'hook-only': {
     about: 'The webhook that attaches the hook, without agents: NodeProfiles come from elsewhere.',
     set: ['agent.enabled=false', 'controller.enabled=false'],

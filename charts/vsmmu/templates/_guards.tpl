@@ -59,6 +59,9 @@
 {{- if and (or .Values.monitoring.podMonitor.enabled .Values.monitoring.prometheusRule.enabled) (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) }}
 {{- fail "monitoring needs a Prometheus operator, and this cluster has no monitoring.coreos.com/v1" }}
 {{- end }}
+{{- if and .Values.agent.dra.enabled (not (.Capabilities.APIVersions.Has "resource.k8s.io/v1")) }}
+{{- fail "agent.dra needs Kubernetes 1.34 or later (resource.k8s.io/v1)" }}
+{{- end }}
 {{- if and .Values.webhook.enabled (not .Values.agent.profile.enabled) .Values.agent.enabled }}
 {{- fail "webhook.enabled needs agent.profile.enabled: the values it hands over come from NodeProfiles" }}
 {{- end }}

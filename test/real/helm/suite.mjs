@@ -86,7 +86,7 @@ async function useCluster(test) {
     }
   });
   await ctx.check(manifests, async () => {
-    for (const name of ['default', 'cert-manager', 'hook-only', 'device-plugin-only']) {
+    for (const name of ['default', 'cert-manager', 'dra', 'hook-only', 'device-plugin-only']) {
       const text = await readFile(join(ctx.root, 'manifests', name, 'vsmmu.yaml'), 'utf8');
       for (const object of objectsIn(text)) await dryRunApply(cluster, object, name);
     }
