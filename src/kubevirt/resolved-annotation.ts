@@ -308,7 +308,7 @@ function parseJson(text: string): unknown {
 
 function versionOf(json: unknown): string | 1 {
   if (typeof json !== 'object' || json === null || !('version' in json)) return 'missing';
-  return json.version === 1 ? 1 : String(json.version).slice(0, 20);
+  return json.version === 1 ? 1 : JSON.stringify(json.version).slice(0, 20);
 }
 
 function issueText(issue: { readonly path: readonly PropertyKey[]; readonly message: string }): string {
