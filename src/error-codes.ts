@@ -20,6 +20,7 @@ export const ERROR_CODES = {
   HOST_ATS: 'ATS is asked for and the host SMMU has none.',
   HOST_CMDQV: 'CMDQV is asked for and the host SMMU has none.',
   HOST_GRANULE: 'The host SMMU lacks a translation granule that QEMU requires.',
+  NESTING_REFUSED: 'The kernel refused to nest on the host SMMU, so that no accelerated vSMMU can use it.',
   DEVICE_ATS: 'ATS is asked for on a device and the kernel says it is not supported.',
   MALFORMED_REQUEST: 'A resolve request is not what docs/resolve.md describes.',
 
@@ -133,6 +134,7 @@ export const ERROR_CODES = {
   // The fleet: policies, baselines, the controller (src/fleet).
   POLICY_MALFORMED: 'A Policy is not what docs/policies.md describes.',
   BASELINE_OBJECT_MALFORMED: 'A Baseline object is not what docs/fleet.md describes.',
+  POLICY_UNRESOLVED: 'A policy asks for the values of a Baseline that has none.',
   PAGE_ASSETS: 'The files of the fleet page are not beside the program.',
 } as const;
 

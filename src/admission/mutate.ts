@@ -6,21 +6,27 @@ import { handOver, type NodeLookup } from '../kubevirt/vmi-handover.js';
 import { parseVmi, type Vmi } from '../kubevirt/vmi.js';
 import type { ReviewHandler } from './https-server.js';
 import type { AdmissionRequest, Verdict } from './review.js';
+import type { VmiPolicy } from './vmi-policy.js';
 
 export interface MutateOptions {
   readonly resources: ResourceSelection;
   readonly hook: HookContainer;
   /** Values of nodes, for the hand-over; undefined: this webhook knows of no cluster and only adds the hook. */
   readonly lookup?: NodeLookup;
+  /** undefined: policies are not looked at. */
+  readonly policy?: VmiPolicy;
 }
 
 /** /mutate: what VMIs get. Anything that is no VMI of KubeVirt passes untouched. */
-export function mutateHandler({ resources, hook, lookup }: MutateOptions): ReviewHandler {
+export function mutateHandler({ resources, hook, lookup, policy }: MutateOptions): ReviewHandler {
   return (request) => {
     if (!isVmi(request)) return { allowed: true };
     return judged(() => {
-      if (request.operation === 'CREATE')
-        return { allowed: true, patch: patchCreatedVmi(parseVmi(request.object), resources, hook) };
+      if (request.operation === 'CREATE') {
+        const vmi = parseVmi(request.object);
+        const decided = asksForVsmmu(vmi, resources) ? policy?.(vmi, request) : undefined;
+        return { allowed: true, patch: patchCreatedVmi(vmi, resources, hook, decided) };
+      }
       if (request.operation !== 'UPDATE' || lookup === undefined) return { allowed: true };
       const vmi = parseVmi(request.object);
       if (!isServed(vmi, resources)) return { allowed: true };

@@ -1,8 +1,13 @@
-import { HOOK_SIDECARS_ANNOTATION, REQUIRE_ANNOTATION, RESOLVED_ANNOTATION } from './annotations.js';
+import {
+  HOOK_SIDECARS_ANNOTATION,
+  REQUIRE_ANNOTATION,
+  RESOLVED_ANNOTATION,
+  SET_ANNOTATION,
+} from './annotations.js';
 import { type HookContainer, withHookSidecar } from './hook-sidecars.js';
 import { jsonPointer, type JsonPatchOperation, patchStringMap } from './json-patch.js';
 import { requireNodes } from './node-affinity.js';
-import { parseRequire } from './require.js';
+import { parseRequire, type Requirement } from './require.js';
 import type { Vmi } from './vmi.js';
 
 /**
@@ -27,9 +32,19 @@ export function asksForVsmmu(vmi: Vmi, selection: ResourceSelection): boolean {
   );
 }
 
+/** What policies of the cluster add for a VMI (src/fleet/policy-for-vmi.ts). */
+export interface DecidedForVmi {
+  readonly serve: boolean;
+  readonly set: string | undefined;
+  readonly requirements: readonly Requirement[];
+  readonly hookArgs: readonly string[];
+}
+
+const NOTHING_DECIDED: DecidedForVmi = { serve: true, set: undefined, requirements: [], hookArgs: [] };
+
 /**
  * What a VMI gets when it is created: the hook sidecar, if it asks for our devices, and an affinity to nodes that meet
- * what it requires; and no annotation
+ * what it requires and what policies decided; and no annotation
  * `vsmmu.io/resolved` of its own making, whoever it is, because a hook believes that annotation.
  * Patching a patched VMI patches nothing.
  *
@@ -39,16 +54,24 @@ export function patchCreatedVmi(
   vmi: Vmi,
   selection: ResourceSelection,
   hook: HookContainer,
+  decided: DecidedForVmi = NOTHING_DECIDED,
 ): JsonPatchOperation[] {
   const annotations = vmi.annotations ?? {};
   const at = jsonPointer('metadata', 'annotations');
-  if (!asksForVsmmu(vmi, selection))
+  if (!asksForVsmmu(vmi, selection) || !decided.serve)
     return patchStringMap(at, vmi.annotations, { [RESOLVED_ANNOTATION]: undefined });
   return [
     ...patchStringMap(at, vmi.annotations, {
       [RESOLVED_ANNOTATION]: undefined,
-      [HOOK_SIDECARS_ANNOTATION]: withHookSidecar(annotations[HOOK_SIDECARS_ANNOTATION], hook),
+      [HOOK_SIDECARS_ANNOTATION]: withHookSidecar(annotations[HOOK_SIDECARS_ANNOTATION], {
+        ...hook,
+        args: [...(hook.args ?? []), ...decided.hookArgs],
+      }),
+      ...(decided.set === undefined ? {} : { [SET_ANNOTATION]: decided.set }),
     }),
-    ...requireNodes(vmi.affinity, parseRequire(annotations[REQUIRE_ANNOTATION] ?? '')),
+    ...requireNodes(vmi.affinity, [
+      ...parseRequire(annotations[REQUIRE_ANNOTATION] ?? ''),
+      ...decided.requirements,
+    ]),
   ];
 }

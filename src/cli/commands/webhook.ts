@@ -6,6 +6,7 @@ import { mutateHandler } from '../../admission/mutate.js';
 import { nodeLookup } from '../../admission/node-values.js';
 import { placementReasons } from '../../admission/placement.js';
 import { validateHandler } from '../../admission/validate.js';
+import { vmiPolicy } from '../../admission/vmi-policy.js';
 import type { KubeClient } from '../../cluster/kube-client.js';
 import { type NodeProfile, NODE_PROFILES, parseNodeProfile } from '../../cluster/node-profile.js';
 import { WatchCache } from '../../cluster/watch-cache.js';
@@ -15,6 +16,7 @@ import type { Log } from '../../log/log.js';
 import { type LogFormat, type LogLevel, winstonLog } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
 import { clusterClient } from '../kubeconfig.js';
+import { unsyncedPolicies, watchPolicies, type WatchedPolicies } from '../watch-policies.js';
 import { allowedClients, type CertificateOptions, certificateSource } from '../webhook-certificates.js';
 
 export interface WebhookCommandOptions extends CertificateOptions {
@@ -31,6 +33,8 @@ export interface WebhookCommandOptions extends CertificateOptions {
   readonly otherHooks: 'refuse' | 'allow';
   /** Talk to the API server: hand node values over, validate, and make certificates where no files are named. */
   readonly cluster: boolean;
+  /** With `cluster`: apply Policy and Baseline objects to VMIs that are created. */
+  readonly policies: boolean;
   readonly kubeconfig?: string;
   readonly kubevirtNamespace: string;
   /** Seconds an agent may be silent; 0: for ever. */
@@ -52,6 +56,8 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
   // What runs beside the server goes on through the drain: reviews are answered until the last moment.
   const background = new AbortController();
   const profiles = client === undefined ? undefined : watchProfiles(client, log, background.signal);
+  const policies =
+    client === undefined || !options.policies ? undefined : watchPolicies(client, log, background.signal);
   const certificates = certificateSource(options, client, log, background.signal);
   const certificate = await Promise.race([certificates.first, aborted(signal)]);
   let stopping = false;
@@ -62,8 +68,11 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
       certificate,
       minVersion: options.tlsMinVersion,
       ...(clients === undefined ? {} : { clients }),
-      handlers: handlersOf(options, profiles),
-      unready: () => (stopping ? 'shutting down' : (certificates.missing() ?? unsynced(profiles))),
+      handlers: handlersOf(options, profiles, policies),
+      unready: () =>
+        stopping
+          ? 'shutting down'
+          : (certificates.missing() ?? unsynced(profiles) ?? unsyncedPolicies(policies)),
       onFailure: (message, error) => log.error(message, { cause: messageOf(error) }),
     });
     certificates.onChange((pair) => server.setCertificate(pair));
@@ -89,8 +98,15 @@ async function aborted(signal: AbortSignal): Promise<undefined> {
 
 type Profiles = WatchCache<NodeProfile>;
 
+/** Replicas are few, and VMs wait for what they know: they are back soon after an API server is. */
+const BACKOFF = { baseMs: 200, maxMs: 2000 };
+
 function watchProfiles(client: KubeClient, log: Log, signal: AbortSignal): Profiles {
-  const profiles = new WatchCache(client, NODE_PROFILES, { parse: parseNodeProfile, signal });
+  const profiles = new WatchCache(client, NODE_PROFILES, {
+    parse: parseNodeProfile,
+    signal,
+    backoff: BACKOFF,
+  });
   profiles
     .run()
     .catch((error: unknown) => log.error('the watch of NodeProfiles ended', { error: messageOf(error) }));
@@ -106,13 +122,19 @@ function unsynced(profiles: Profiles | undefined): string | undefined {
 function handlersOf(
   options: WebhookCommandOptions,
   profiles: Profiles | undefined,
+  policies: WatchedPolicies | undefined,
 ): Readonly<Record<string, ReviewHandler>> {
   const { resource: resources, hookImage, kubevirtNamespace, otherHooks } = options;
   const hook = { image: hookImage, imagePullPolicy: options.hookPullPolicy, args: options.hookArg };
   if (profiles === undefined) return { '/mutate': mutateHandler({ resources, hook }) };
   const lookup = nodeLookup(profiles, { maxAgeMs: options.maxProfileAge * 1000 });
   return {
-    '/mutate': mutateHandler({ resources, hook, lookup }),
+    '/mutate': mutateHandler({
+      resources,
+      hook,
+      lookup,
+      ...(policies === undefined ? {} : { policy: vmiPolicy(policies) }),
+    }),
     '/validate': validateHandler({
       resources,
       lookup,

@@ -1,0 +1,76 @@
+import { VsmmuError } from '../errors.js';
+import { SET_ANNOTATION } from '../kubevirt/annotations.js';
+import type { Requirement } from '../kubevirt/require.js';
+import type { Vmi } from '../kubevirt/vmi.js';
+import { askedByPolicy } from './asked-vsmmu.js';
+import { type BaselineStatus, memberLabel } from './baseline-object.js';
+import { BASELINE_ANNOTATION, effectivePolicy } from './effective-policy.js';
+import type { Labels } from './label-selector.js';
+import { type Policy, POLICY_PROPERTIES } from './policy.js';
+
+/** What policies make of a VMI when it is created. */
+export interface PolicyForVmi {
+  /** false: it is left alone, without a hook. */
+  readonly serve: boolean;
+  /** Value of annotation vsmmu.io/set; undefined: none is needed. */
+  readonly set: string | undefined;
+  /** What its nodes must have: membership in its baseline. */
+  readonly requirements: readonly Requirement[];
+  /** Arguments of its hook beside those of all hooks. */
+  readonly hookArgs: readonly string[];
+}
+
+export interface PolicyInputs {
+  readonly policies: readonly Policy[];
+  readonly vmiLabels: Labels;
+  readonly namespaceLabels: Labels;
+  /** undefined: there is no Baseline of that name. */
+  readonly baseline: (name: string) => Pick<BaselineStatus, 'vsmmu'> | undefined;
+}
+
+/**
+ * The policies' values become the VMI's own explicit ones, behind those that its user set: these win. Applied to its
+ * own outcome it changes nothing.
+ *
+ * @throws VsmmuError POLICY_UNRESOLVED where a baseline is wanted that has no values, and that is to be refused
+ */
+export function policyForVmi(vmi: Vmi, inputs: PolicyInputs): PolicyForVmi {
+  const annotations = vmi.annotations ?? {};
+  const policy = effectivePolicy(inputs.policies, {
+    namespaceLabels: inputs.namespaceLabels,
+    vmiLabels: inputs.vmiLabels,
+    resources: vmi.devices.flatMap(({ deviceName }) => deviceName ?? []),
+    baseline: annotations[BASELINE_ANNOTATION],
+  });
+  const leftAlone = { serve: false, set: undefined, requirements: [], hookArgs: [] };
+  if (policy.topology.value === 'off') return leftAlone;
+  const { value: bound, from } = policy.baseline;
+  const wanted = askedByPolicy(policy, bound === undefined ? undefined : inputs.baseline(bound));
+  if (!wanted.ok) {
+    if (policy.onUnresolved.value === 'leave') return leftAlone;
+    throw new VsmmuError('POLICY_UNRESOLVED', `${wanted.message} (${from})`, {
+      place: `metadata.annotations[${BASELINE_ANNOTATION}]`,
+      remedy: wanted.remedy,
+    });
+  }
+  const own = annotations[SET_ANNOTATION] ?? '';
+  const said = new Set(own.split(',').map((term) => term.split('=', 1)[0]?.trim()));
+  const added = POLICY_PROPERTIES.flatMap((property) => {
+    const value = wanted.asked[property];
+    return value === 'auto' || said.has(property) ? [] : [`${property}=${value}`];
+  });
+  const set = [own, ...added].filter((term) => term.trim() !== '').join(',');
+  return {
+    serve: true,
+    set: set === '' ? undefined : set,
+    requirements: bound === undefined ? [] : [memberOf(bound)],
+    hookArgs: [
+      ...(policy.topology.value === 'complete' ? ['--topology=complete'] : []),
+      ...(policy.onUnresolved.value === 'leave' ? ['--unresolvable=omit'] : []),
+    ],
+  };
+}
+
+function memberOf(baseline: string): Requirement {
+  return { text: `baseline ${baseline}`, label: memberLabel(baseline), operator: 'In', value: 'member' };
+}
