@@ -11,8 +11,12 @@ import { eventually } from '../kubernetes/eventually.mjs';
 import { goProgram } from '../kubernetes/go-program.mjs';
 import { JsonLinesProgram } from '../kubernetes/json-lines.mjs';
 import { NotRun } from '../lib/outcome.mjs';
+import { PLUGIN, pluginChecks } from './plugin.mjs';
 
 const QEMU_UID = 107; // virt-launcher's user of a VM that isn't root's
+/** A VM that passes nothing through. */
+const PLAIN = `<domain type="kvm"><name>plain</name><memory unit="GiB">1</memory><os><type arch="aarch64" machine="virt">hvm</type></os>
+<devices><interface type="ethernet"><model type="virtio"/></interface><controller type="usb" index="0" model="none"/></devices></domain>`;
 const RESOLVED = 'vsmmu.io/resolved';
 
 const CHECKS = {
@@ -36,7 +40,7 @@ export const suite = {
   name: 'hook',
   needs: "Go, for KubeVirt's hook manager; root, for the user and limits of a sidecar",
   timeoutMinutes: 6,
-  checks: Object.values(CHECKS),
+  checks: [...Object.values(CHECKS), ...Object.values(PLUGIN)],
   async run(ctx) {
     const program = await goProgram(ctx, 'kubevirt-hooks');
     // An image's files are readable to every user; the build of this run may not be.
@@ -44,15 +48,22 @@ export const suite = {
     try {
       await cp(dirname(ctx.vsmmu), image, { recursive: true });
       await chmod(image, 0o755);
-      await checks(ctx, (name) => Pod.create(ctx, program, join(image, 'vsmmu.js'), name));
+      const vsmmu = join(image, 'vsmmu.js');
+      const pod = (name) => Pod.create(ctx, program, vsmmu, name);
+      const input = await example(ctx);
+      await checks(ctx, pod, input);
+      await pluginChecks(ctx, program, vsmmu, {
+        ...input,
+        expected: (sent) => expectedSmmus(sent, input.vmi),
+        defineAsSidecar: () => defineAsSidecar(pod('beside-plugins'), input),
+      });
     } finally {
       await rm(image, { recursive: true, force: true });
     }
   },
 };
 
-async function checks(ctx, pod) {
-  const { domain, vmi } = await example(ctx);
+async function checks(ctx, pod, { domain, vmi }) {
   await withPod(pod('collect'), async (one) => {
     const collected = await ctx.check(CHECKS.collect, async () => {
       await one.startSidecar(0, { hardened: true });
@@ -81,10 +92,7 @@ async function checks(ctx, pod) {
       assert.equal(third.defined, second.defined, 'the second and the third answer differ');
     });
     await ctx.check(CHECKS.untouched, async () => {
-      const plain = domain
-        .replace(/<hostdev[\s\S]*?<\/hostdev>/g, '')
-        .replace(/<iommu\b[\s\S]*?<\/iommu>/g, '');
-      const answer = await one.launcher.call('define', { domain: plain, vmi });
+      const answer = await one.launcher.call('define', { domain: PLAIN, vmi });
       assert.equal(answer.defined, answer.sent);
     });
     await ctx.check(CHECKS.closed, async () => {
@@ -157,6 +165,15 @@ async function checks(ctx, pod) {
   await ctx.check(CHECKS.limits, () => withinLimits(ctx, pod, domain, vmi));
 }
 
+/** What a sidecar that knows of Plugins returns. @returns {Promise<string>} */
+function defineAsSidecar(pod, { domain, vmi }) {
+  return withPod(pod, async (one) => {
+    await one.startSidecar(0, { arguments: ['--plugins'] });
+    await one.launcher.call('collect', { sidecars: 1, timeoutSeconds: 60 });
+    return (await one.launcher.call('define', { domain, vmi })).defined;
+  });
+}
+
 async function withinLimits(ctx, pod, domain, vmi) {
   const group = await ControlGroup.create(`vsmmu-hook-${process.pid}`, {
     memoryBytes: 64_000_000,
@@ -217,11 +234,11 @@ class Pod {
   }
 
   /** KubeVirt's container: no environment but the name, user 107, no capability; nothing but the folder is writable. */
-  async startSidecar(index, { hardened = false, group } = {}) {
+  async startSidecar(index, { hardened = false, group, arguments: more = [] } = {}) {
     if (process.getuid() !== 0) throw new NotRun('needs root to run as the user of a sidecar');
     await this.makeFolder(index);
     const folder = this.folder(index);
-    const hook = [process.execPath, this.#image, 'hook', '--socket-dir', folder];
+    const hook = [process.execPath, this.#image, 'hook', '--socket-dir', folder, ...more];
     const asQemu = [
       ...['setpriv', `--reuid=${QEMU_UID}`, `--regid=${QEMU_UID}`, '--clear-groups', '--no-new-privs'],
       ...['--bounding-set=-all', '--inh-caps=-all', ...hook],

@@ -15,11 +15,13 @@ import (
 	"time"
 
 	v1 "kubevirt.io/api/core/v1"
+	pluginv1alpha1 "kubevirt.io/api/plugin/v1alpha1"
 	"kubevirt.io/client-go/log"
 	"kubevirt.io/kubevirt/pkg/hooks"
 	"kubevirt.io/kubevirt/pkg/util"
 	"kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/api"
 	"kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/device"
+	"kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/plugins"
 
 	"vsmmu.io/test/real/internal/jsonlines"
 )
@@ -36,6 +38,7 @@ func main() {
 		"collect":   jsonlines.Op(func(_ context.Context, p collectParams) (any, error) { return collect(manager, p) }),
 		"define":    jsonlines.Op(func(_ context.Context, p defineParams) (any, error) { return define(manager, p) }),
 		"shutdown":  jsonlines.Op(func(context.Context, struct{}) (any, error) { return true, manager.Shutdown() }),
+		"plugins":   jsonlines.Op(func(_ context.Context, p pluginParams) (any, error) { return applyPlugins(p) }),
 		"addresses": jsonlines.Op(func(_ context.Context, p environmentParams) (any, error) { return addresses(p) }),
 		"sidecars": jsonlines.Op(func(_ context.Context, vmi v1.VirtualMachineInstance) (any, error) {
 			return hooks.UnmarshalHookSidecarList(&vmi)
@@ -51,6 +54,23 @@ func main() {
 func useDirectory(manager hooks.Manager, dir string) {
 	field := reflect.ValueOf(manager).Elem().FieldByName("hookSocketSharedDirectory")
 	reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem().SetString(dir)
+}
+
+type pluginParams struct {
+	Domain  string                    `json:"domain"`
+	VMI     v1.VirtualMachineInstance `json:"vmi"`
+	Plugins []pluginv1alpha1.Plugin   `json:"plugins"`
+}
+
+// applyPlugins is what virt-launcher does after its sidecars, as soon as the cluster has any Plugin: the domain goes
+// through libvirt's Go types, which drop what they don't know, and through the plugins' hooks.
+func applyPlugins(params pluginParams) (any, error) {
+	var spec api.DomainSpec
+	if err := xml.Unmarshal([]byte(params.Domain), &spec); err != nil {
+		return nil, err
+	}
+	_, defined, err := plugins.ApplyDomainHooks(params.Plugins, &params.VMI, &spec, pluginv1alpha1.InvocationContextBoot)
+	return map[string]any{"defined": defined}, err
 }
 
 type environmentParams struct {
