@@ -116,3 +116,37 @@ describe('vsmmu baseline', () => {
     });
   });
 });
+
+describe('a host whose kernel refused to nest (recorded in a guest)', () => {
+  test('resolves nothing, and says why, device by device', async () => {
+    const { status, out } = await run(
+      'resolve',
+      '--host',
+      'test/fixtures/hosts/linux-7.2-iommufd',
+      '-o',
+      'json',
+    );
+    expect(status).toBe(1);
+    const { smmus } = JSON.parse(out) as { smmus: { ok: boolean; errors: { code: string }[] }[] };
+    expect(smmus.length).toBeGreaterThan(0);
+    for (const { ok, errors } of smmus) {
+      expect(ok).toBe(false);
+      expect(errors.map(({ code }) => code)).toContain('NESTING_REFUSED');
+    }
+  });
+
+  test('cannot be part of a baseline', async () => {
+    const { status, out } = await run(
+      'baseline',
+      '--host',
+      'test/fixtures/hosts/linux-7.2-iommufd',
+      '-o',
+      'json',
+    );
+    expect(status).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      vsmmu: null,
+      excluded: [{ name: 'linux-7.2-iommufd', reason: expect.stringContaining('refused to nest') }],
+    });
+  });
+});

@@ -1,6 +1,6 @@
 import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
 import { HwInfoType, smmuFeatures, unknownSmmu } from '../smmu/compatibility.js';
-import type { SmmuFeatures } from '../smmu/features.js';
+import type { Obstacle, SmmuFeatures } from '../smmu/features.js';
 import { decodeIdr, type IdrWords } from '../smmu/registers.js';
 import {
   cmdqvOf,
@@ -91,7 +91,8 @@ function reportSmmu(
   const words = wordsOf(name, told, findings);
   const cmdqv = cmdqvAnswer(told, kernel);
   const nesting = nestingAnswer(told);
-  const features = featuresFrom(named ? name : undefined, told, words, cmdqv);
+  const checked = featuresFrom(named ? name : undefined, told, words, cmdqv);
+  const features = { ...checked, obstacles: [...checked.obstacles, ...nestingObstacles(nesting)] };
   return {
     name,
     named,
@@ -168,6 +169,20 @@ function featuresFrom(
   return unknownSmmu(name, words.because, words.remedy);
 }
 
+/** QEMU asks for the same allocations when the VM starts; a refusal then would end it. Not having asked refuses nothing. */
+function nestingObstacles(nesting: Answer<boolean>): Obstacle[] {
+  if (!nesting.known || nesting.value) return [];
+  const reasons = nesting.evidence.map(({ reading }) => reading).join('; ');
+  return [
+    {
+      code: 'NESTING_REFUSED',
+      message: `the kernel refused to nest: ${reasons}`,
+      remedy:
+        'Use a host whose SMMU nests (stage 1 and 2, and CANWBS or S2FWB); "vsmmu probe" shows what was asked.',
+    },
+  ];
+}
+
 /** The kernel decides by device: one that may nest proves the SMMU, one that may not (CANWBS) does not disprove it. */
 function nestingAnswer(behind: readonly AskedDevice[]): Answer<boolean> {
   const answers = behind.map(({ nesting }) => nestingOf(nesting));
@@ -197,7 +212,6 @@ function accelAnswer(
   const decoded = decodeIdr(words.value);
   if (!decoded.stage1) evidence.push({ reading: 'IDR0[1]=0: no stage 1', source });
   if (!decoded.stage2) evidence.push({ reading: 'IDR0[0]=0: no stage 2 to nest on', source });
-  if (nesting.known && !nesting.value) evidence.push(...nesting.evidence);
   if (evidence.length > 0) return known(false, ...evidence);
   const registers: Evidence = { reading: registerSummary(words.value), source };
   return nesting.known
