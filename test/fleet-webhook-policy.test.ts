@@ -42,7 +42,11 @@ function vmi(
   };
 }
 interface VmiObject {
-  readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
+  readonly [field: string]: unknown;
+  readonly metadata: {
+    readonly annotations: Readonly<Record<string, string>>;
+    readonly [field: string]: unknown;
+  };
   readonly spec: { readonly affinity?: unknown; readonly [field: string]: unknown };
 }
 
