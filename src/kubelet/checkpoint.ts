@@ -63,6 +63,12 @@ export class Checkpoint<T> {
     return done;
   }
 
+  /** Resolves when nothing is being written any more. */
+  async settled(): Promise<void> {
+    while (this.#pending !== undefined) await this.#pending.catch(() => undefined);
+    await this.#writing;
+  }
+
   #decode(text: string): { readonly value: T } | { readonly because: string } {
     let outer: unknown;
     try {

@@ -46,7 +46,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const config = await openConfig(options, metrics, signal);
   const ended = new AbortController();
   const until = AbortSignal.any([signal, ended.signal]);
-  await keepClaims(claims, options.stateDir, log);
+  const written = await keepClaims(claims, options.stateDir, log);
   const agent = new Agent({
     ...options,
     config,
@@ -70,6 +70,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   } finally {
     ended.abort();
     await http?.close();
+    await written.settled();
   }
 }
 
@@ -90,7 +91,11 @@ async function openConfig(
 }
 
 /** Restores what was handed out, and writes it down from now on. The kubelet knows the rest (PodResources). */
-async function keepClaims(claims: GroupClaims, stateDir: string, log: Log): Promise<void> {
+async function keepClaims(
+  claims: GroupClaims,
+  stateDir: string,
+  log: Log,
+): Promise<Checkpoint<readonly GroupClaim[]>> {
   const path = join(stateDir, 'claims.json');
   const checkpoint = new Checkpoint<readonly GroupClaim[]>(path, claimsFromJson);
   const complain = (error: unknown) =>
@@ -108,6 +113,7 @@ async function keepClaims(claims: GroupClaims, stateDir: string, log: Log): Prom
   claims.onChange(() => {
     checkpoint.write(() => claimsToJson(claims.all)).catch(complain);
   });
+  return checkpoint;
 }
 
 /** Asks every plugin over its own socket, as the kubelet would; undefined: all answered. */
