@@ -262,6 +262,17 @@ else
         expect((await asked(cachePath, [], true)).calls).toContain('bind vfio0');
       });
 
+      test('is not asked again by a probe that waited for the one that asked', async () => {
+        const [cachePath, lockPath] = [join(kit.dir, 'waited'), join(kit.dir, 'waited.lock')];
+        const options = { root, cachePath, lockPath, lockWaitMs: 20_000 };
+        const first = startLiveProbe(kit, options, ['delay bind vfio0 1500', ...table()]);
+        await first.called('bind vfio0');
+        const second = await liveProbe(kit, options, table());
+        expect(second.calls).toEqual([]);
+        expect(second.report.findings).toEqual([]);
+        expect((await first.done).calls).toContain('bind vfio6');
+      });
+
       test('counts for nothing after a reboot, with another kernel, or damaged', async () => {
         const cachePath = join(kit.dir, 'reboot');
         await asked(cachePath);

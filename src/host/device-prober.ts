@@ -53,12 +53,10 @@ export class DeviceProber {
   }
 
   async #askOnce(target: HwInfoTarget): Promise<DeviceReplies> {
-    const cache = this.#openCache();
-    if (this.#options.fresh !== true) {
-      const remembered = cache?.device(target);
-      if (remembered !== undefined) return remembered;
-    }
+    const remembered = this.#remembered(target);
+    if (remembered !== undefined) return remembered;
     const replies = await this.#askKernel(target);
+    const cache = this.#openCache();
     if (replies.hwInfo.kind === 'answer') {
       cache?.remember(target, replies, new Date());
       return replies;
@@ -72,17 +70,17 @@ export class DeviceProber {
    * when it has answered: the next probe finds its answer in the cache.
    */
   async close(): Promise<void> {
-    this.#save();
-    const lock = await this.#lock;
-    this.#lock = undefined;
-    const release = async () => {
+    const unfinished = [...this.#unfinished];
+    const finish = async () => {
+      await Promise.allSettled(unfinished);
+      this.#save();
+      const lock = await this.#lock;
+      this.#lock = undefined;
       if (lock?.ok === true) await lock.lock.release();
     };
-    const unfinished = [...this.#unfinished];
-    if (unfinished.length === 0) return release();
-    void Promise.allSettled(unfinished)
-      .then(() => this.#save())
-      .then(release);
+    if (unfinished.length === 0) return finish();
+    this.#save();
+    void finish();
   }
 
   #save(): void {
@@ -113,12 +111,11 @@ export class DeviceProber {
     if (target.vfioName === undefined)
       return notAsked(target, undefined, 'it has no VFIO character device', 'Bind it to a VFIO driver.');
 
-    this.#lock ??= takeProbeLock(
-      this.#options.lockPath ?? join(this.#root, PROBE_LOCK),
-      this.#options.lockWaitMs ?? LOCK_WAIT_MS,
-    );
+    this.#lock ??= this.#takeLock();
     const lock = await this.#lock;
     if (!lock.ok) return notAsked(target, 'PROBE_LOCKED', lock.because, lock.remedy);
+    const learnt = this.#remembered(target);
+    if (learnt !== undefined) return learnt;
 
     const nodes = nodesOf(target);
     const search = await this.#findHolders();
@@ -141,6 +138,18 @@ export class DeviceProber {
         evidence,
       );
     return this.#converse(target.bdf, target.vfioName, evidence);
+  }
+
+  /** Whoever held the lock before may have asked the same: what the cache holds now counts. */
+  async #takeLock(): Promise<LockResult> {
+    const path = this.#options.lockPath ?? join(this.#root, PROBE_LOCK);
+    const lock = await takeProbeLock(path, this.#options.lockWaitMs ?? LOCK_WAIT_MS);
+    this.#cache = undefined;
+    return lock;
+  }
+
+  #remembered(target: HwInfoTarget): DeviceReplies | undefined {
+    return this.#options.fresh === true ? undefined : this.#openCache()?.device(target);
   }
 
   #findHolders(): Promise<HolderSearch> {

@@ -15,6 +15,9 @@ export interface ReaderCommandOptions extends Pick<OpenHostOptions, 'root' | 'ca
   readonly logFormat: LogFormat;
 }
 
+/** A device may take 30 s and more to open; the agent shall have the answers of the others meanwhile. */
+const PATIENCE_MS = 5_000;
+
 /** New nodes here mean that a device was bound. */
 const WATCHED = ['/dev/vfio', '/dev/vfio/devices'];
 
@@ -45,14 +48,14 @@ export async function runReader(options: ReaderCommandOptions, io: CliIo): Promi
 
 /** @returns what it logged, so that the next turn logs only what is new */
 async function read(
-  { root, cachePath }: ReaderCommandOptions,
+  { root, cachePath, once }: ReaderCommandOptions,
   signal: AbortSignal,
   log: Log,
   told: string,
 ): Promise<string> {
   const source = await openHost({ root, cachePath });
   try {
-    const report = await probeHost(source, { signal });
+    const report = await probeHost(source, { signal, patienceMs: once ? undefined : PATIENCE_MS });
     const counts = countsOf(report);
     const summary = JSON.stringify([counts, report.findings]);
     if (summary === told) return told;
