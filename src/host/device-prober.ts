@@ -80,7 +80,8 @@ export class DeviceProber {
     };
     if (unfinished.length === 0) return finish();
     this.#save();
-    void finish();
+    // Nobody waits any more; closing a file at the end has nothing left to lose.
+    finish().catch(() => undefined);
   }
 
   #save(): void {
