@@ -1,7 +1,8 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ExitStatus, VsmmuError } from '../../errors.js';
 import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
+import { REPLY_CACHE } from '../../host/reply-cache.js';
 import type { IommufdPolicy } from '../../kubelet/allocation.js';
 import { CDI_DIR } from '../../kubelet/cdi.js';
 import { rememberReplies, type ProbeMemory } from '../../kubelet/remembered-probe.js';
@@ -74,7 +75,8 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
           }
         },
         rescanMs: options.rescanSeconds * 1000,
-        hints: host === undefined ? ['/dev/vfio', '/dev/vfio/devices'] : [],
+        // A reader's answers come as a new file in its folder.
+        hints: host === undefined ? ['/dev/vfio', '/dev/vfio/devices', dirname(REPLY_CACHE)] : [],
         log,
       },
       signal,
