@@ -68,7 +68,11 @@ async function startWebhook(...args: string[]): Promise<Webhook> {
   ]);
   children.push(child);
   const exited = once(child, 'exit').then(([code]) => code as number | null);
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  const ended = exited.then((code) => Promise.reject(new Error(`it ended with ${String(code)}: ${stderr}`)));
+  const [line] = (await Promise.race([once(child.stdout, 'data'), ended])) as [Buffer];
+  ended.catch(() => undefined);
   return { child, url: line.toString().trim(), exited };
 }
 
