@@ -5,14 +5,13 @@ import { askedOf, isAccelerated } from './asked.js';
 import { checkBuses } from './check-buses.js';
 import { checkEmulated, checkMix, checkNodesets, withoutIommufd } from './check-devices.js';
 import { checkAliases, checkAttributes } from './check-written.js';
-import { placeInDomain, readDomain, type PassthroughDevice, type VirtualSmmu } from './domain-model.js';
+import { parseDomain, placeInDomain, type PassthroughDevice, type VirtualSmmu } from './domain-model.js';
 import { attribute, descend } from './element.js';
 import { withDefaults } from './options.js';
 import { askedAts } from './plan-device.js';
 import { refuseUnknown } from './plan-smmu.js';
 import { Plan } from './plan.js';
 import { qemuMessage } from './qemu-messages.js';
-import { scanXml } from './scan.js';
 import { readTopology } from './topology.js';
 
 export interface CheckOptions {
@@ -39,7 +38,7 @@ export interface CheckFinding {
  */
 export function checkDomain(text: string, host: HostFeatures, options: CheckOptions = {}): CheckFinding[] {
   const { source = 'domain XML', qemu = '11.1' } = options;
-  const model = readDomain(scanXml(text, source), text, source);
+  const model = parseDomain(text, source);
   const plan = new Plan(model, host, withDefaults({ existing: 'keep', source }));
   const accelerated = model.smmus.filter((smmu) => isAccelerated(model, smmu) === true);
   checkMix(plan);

@@ -5,6 +5,7 @@ import { attribute, childOf, childrenOf, descend, type XmlElement } from './elem
 import { parseLibvirtNumber } from './libvirt-number.js';
 import { readOverrides, type Overrides } from './override.js';
 import { placeOf } from './place.js';
+import { scanXml } from './scan.js';
 
 /** Guest PCI address; libvirt reads missing parts as 0. */
 export interface GuestAddress {
@@ -61,6 +62,17 @@ export interface DomainModel {
   readonly controllers: ReadonlyMap<number, PciController>;
   readonly passthrough: readonly PassthroughDevice[];
   readonly overrides: Overrides;
+}
+
+/**
+ * Parts that nothing here depends on and that can be most of a domain: anybody's metadata, and the distances between
+ * NUMA cells, which grow with the square of their number.
+ */
+const LEAVES = new Set(['metadata', 'distances']);
+
+/** @throws VsmmuError XML_*, NOT_A_DOMAIN */
+export function parseDomain(text: string, source: string): DomainModel {
+  return readDomain(scanXml(text, source, LEAVES), text, source);
 }
 
 /** @throws VsmmuError NOT_A_DOMAIN */

@@ -1,7 +1,6 @@
 import type { Bdf } from '../bdf.js';
 import { isAccelerated } from './asked.js';
-import { readDomain } from './domain-model.js';
-import { scanXml } from './scan.js';
+import { parseDomain } from './domain-model.js';
 import { readTopology } from './topology.js';
 
 /**
@@ -13,7 +12,7 @@ export function hostDevicesOf(
   text: string,
   { source = 'domain XML', all = false }: { readonly source?: string; readonly all?: boolean } = {},
 ): readonly Bdf[] {
-  const model = readDomain(scanXml(text, source), text, source);
+  const model = parseDomain(text, source);
   if (all) return model.passthrough.flatMap(({ bdf }) => bdf ?? []);
   const { behind } = readTopology(model);
   return model.smmus

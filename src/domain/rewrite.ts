@@ -1,7 +1,7 @@
 import type { HostFeatures } from '../smmu/features.js';
 import { VsmmuError } from '../errors.js';
 import { isAccelerated } from './asked.js';
-import { readDomain, type DomainModel, type VirtualSmmu } from './domain-model.js';
+import { parseDomain, type DomainModel, type VirtualSmmu } from './domain-model.js';
 import { applyEdits } from './edit.js';
 import { type ResolvedOptions, type RewriteOptions, withDefaults } from './options.js';
 import { planTopology } from './build-topology.js';
@@ -11,9 +11,8 @@ import { planOverrides } from './plan-override.js';
 import { planSubsystemMode } from './plan-subsystem-mode.js';
 import { planSmmu } from './plan-smmu.js';
 import { Plan, type Decision } from './plan.js';
-import { lineAndColumn } from './place.js';
+import { linesAndColumns } from './place.js';
 import { DomainRefused } from './refused.js';
-import { scanXml } from './scan.js';
 import { readTopology } from './topology.js';
 
 export type { Decision } from './plan.js';
@@ -70,13 +69,16 @@ export function rewriteDomain(text: string, host: HostFeatures, options: Rewrite
 }
 
 function modelOf(text: string, { source }: ResolvedOptions): DomainModel {
-  return readDomain(scanXml(text, source), text, source);
+  return parseDomain(text, source);
 }
 
 function changesOf({ edits, model }: Plan): Change[] {
-  return edits
-    .toSorted((a, b) => a.start - b.start)
-    .map(({ start, what, why }) => ({ ...lineAndColumn(model.text, start), what, why }));
+  const sorted = edits.toSorted((a, b) => a.start - b.start);
+  const places = linesAndColumns(
+    model.text,
+    sorted.map(({ start }) => start),
+  );
+  return sorted.map(({ what, why }, index) => ({ ...(places[index] ?? { line: 1, column: 1 }), what, why }));
 }
 
 /** @throws DomainRefused */

@@ -26,6 +26,7 @@ export const SCAN_LIMITS = {
 };
 
 const LESS_THAN = 0x3c;
+const NONE: ReadonlySet<string> = new Set();
 
 interface OpenElement extends XmlElement {
   readonly children: OpenElement[];
@@ -42,15 +43,16 @@ interface OpenElement extends XmlElement {
  * A DOCTYPE is refused: libvirt's XML has none, and without one there are no entities to expand.
  *
  * @param source names the text in error messages
+ * @param leaves elements whose content is read and checked, but not kept in the tree
  * @throws VsmmuError XML_MALFORMED, XML_DOCTYPE or XML_LIMIT
  */
-export function scanXml(text: string, source: string): XmlElement {
+export function scanXml(text: string, source: string, leaves: ReadonlySet<string> = NONE): XmlElement {
   if (text.length > SCAN_LIMITS.characters)
     throw new VsmmuError('XML_LIMIT', `the document has more than ${SCAN_LIMITS.characters} characters`, {
       place: source,
       remedy: 'libvirt takes no domain XML of more than 4 MiB; make it smaller.',
     });
-  return new Scan(text, source).run();
+  return new Scan(text, source, leaves).run();
 }
 
 class Scan {
@@ -67,10 +69,14 @@ class Scan {
   #start = 0;
   #elements = 0;
   #attributes = 0;
+  readonly #leaves: ReadonlySet<string>;
+  /** How deep inside a leaf the parser is; 0 outside of one. */
+  #inLeaf = 0;
 
-  constructor(text: string, source: string) {
+  constructor(text: string, source: string, leaves: ReadonlySet<string>) {
     this.#text = text;
     this.#source = source;
+    this.#leaves = leaves;
   }
 
   run(): XmlElement {
@@ -99,6 +105,10 @@ class Scan {
     const openEnd = this.#parser.position;
     const parent = this.#open.at(-1);
     const { prefix, local, uri, attributes } = this.#named(name, pending);
+    if (this.#inLeaf > 0) {
+      this.#inLeaf++;
+      return;
+    }
     // Field by field: an object made by spreading is ten times as slow here.
     const element: OpenElement = {
       name,
@@ -117,6 +127,7 @@ class Scan {
     if (parent === undefined) this.#root = element;
     else parent.children.push(element);
     this.#open.push(element);
+    if (this.#leaves.has(name)) this.#inLeaf = 1;
   }
 
   #named(
@@ -138,9 +149,14 @@ class Scan {
   }
 
   #closed(): void {
+    this.#scope = this.#scopes.pop() ?? OUTERMOST;
+    if (this.#inLeaf > 1) {
+      this.#inLeaf--;
+      return;
+    }
+    this.#inLeaf = 0;
     const element = this.#open.pop();
     if (element === undefined) return;
-    this.#scope = this.#scopes.pop() ?? OUTERMOST;
     element.end = this.#parser.position;
     element.selfClosing = element.end === element.openEnd;
     if (!element.selfClosing)
@@ -162,7 +178,7 @@ class Scan {
     this.#attributes += attributes;
     const over = (what: string, limit: number) =>
       this.#refuse('XML_LIMIT', `the document has more than ${limit} ${what}`, 'Make the document smaller.');
-    if (this.#open.length >= SCAN_LIMITS.depth) over('levels of elements', SCAN_LIMITS.depth);
+    if (this.#scopes.length >= SCAN_LIMITS.depth) over('levels of elements', SCAN_LIMITS.depth);
     if (this.#elements > SCAN_LIMITS.elements) over('elements', SCAN_LIMITS.elements);
     if (this.#attributes > SCAN_LIMITS.attributes) over('attributes', SCAN_LIMITS.attributes);
   }
