@@ -161,7 +161,7 @@ export class Agent {
     const start = performance.now();
     try {
       const host = await scan(signal);
-      const next = takeInventory({ host, naming: namingOf(config.value) });
+      const next = this.#checkLive(takeInventory({ host, naming: namingOf(config.value) }));
       refuseCollisions(next.resources.keys());
       const inventory = keepVanished(this.#inventory, next);
       reportChanges(this.#inventory, inventory, log);
@@ -200,14 +200,23 @@ export class Agent {
     });
   }
 
-  /** The scan is up to half a minute old, and other containers may have what hangs together with the device. */
   #asOfNow(device: PluginDevice, resource: string): PluginDevice {
     if (!device.health.healthy) return device;
-    const live = checkDevice(this.#options.source, device);
-    const obstacle = live.ok
-      ? this.#options.claims.obstacle(device, `resource ${resource}`)
-      : `${live.problem}: ${live.remedy}`;
+    const obstacle = this.#options.claims.obstacle(device, `resource ${resource}`);
     return obstacle === undefined ? device : { ...device, health: unhealthy(obstacle) };
+  }
+
+  /** A device without its nodes under /dev/vfio is ready for the probe, and of no use for a container. */
+  #checkLive(inventory: Inventory): Inventory {
+    const checked = (device: PluginDevice): PluginDevice => {
+      if (!device.health.healthy) return device;
+      const live = checkDevice(this.#options.source, device);
+      return live.ok ? device : { ...device, health: unhealthy(`${live.problem}: ${live.remedy}`) };
+    };
+    const resources = [...inventory.resources].map(
+      ([name, devices]) => [name, devices.map(checked)] as const,
+    );
+    return { ...inventory, resources: new Map(resources) };
   }
 
   /** A container that is restarted is not allocated anew: its devices must be in the specification after our own restart too. */
