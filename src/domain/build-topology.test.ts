@@ -332,3 +332,21 @@ describe('regroup', () => {
     expect(rewriteDomain(text, graceHost(), { regroup: true }).text).toBe(text);
   });
 });
+
+describe('accelLost', () => {
+  const whole = oneGpu({
+    driver: "<driver pciBus='1' accel='on' ats='on' ril='off' ssidSize='20' oas='48'/>",
+  });
+  const dropped = oneGpu({ driver: "<driver pciBus='1'/>" });
+
+  test('a vSMMU whose attributes a pipeline dropped is resolved as if they were there', () => {
+    const target = 'both';
+    const healed = rewriteDomain(dropped, graceHost(), { accelLost: true, target }).text;
+    const words = (text: string) => text.split(/[\s/>]+/).toSorted();
+    expect(words(healed)).toEqual(words(rewriteDomain(whole, graceHost(), { target }).text));
+  });
+
+  test('without it the document is left alone', () => {
+    expect(rewriteDomain(dropped, graceHost()).text).toBe(dropped);
+  });
+});

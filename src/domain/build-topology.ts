@@ -24,19 +24,19 @@ interface Group {
 
 /**
  * Plans the topology that a domain lacks: with policy `complete`, every passed-through device behind an accelerated
- * vSMMU of its host SMMU; with `regroup`, devices of other host SMMUs away from vSMMUs that they share. Properties
- * are not resolved here: the result is planned again for that.
+ * vSMMU of its host SMMU; with `regroup`, devices of other host SMMUs away from vSMMUs that they share; with `accelLost`,
+ * acceleration for vSMMUs that lost it on the way. Properties are not resolved here: the result is planned again for
+ * that.
  *
  * What is there is used and never renumbered, so a domain that comes back from libvirt with addresses needs nothing.
  */
 export function planTopology(plan: Plan): void {
-  const { topology: policy, regroup } = plan.options;
-  if ((policy !== 'complete' && !regroup) || !isVirt(plan)) return;
+  const { topology: policy, regroup, accelLost } = plan.options;
+  if (!isVirt(plan)) return;
   const complete = policy === 'complete';
-  if (complete) {
-    accelerate(plan);
-    refuseForeignIommus(plan);
-  }
+  if (complete || accelLost) accelerate(plan);
+  if (!complete && !regroup) return;
+  if (complete) refuseForeignIommus(plan);
   const topology = readTopology(plan.model);
   const homes = vsmmuHomes(plan, topology);
   const strays = [...homes.strays, ...(complete ? unserved(plan, topology) : [])];

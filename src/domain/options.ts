@@ -17,6 +17,11 @@ export interface RewriteOptions {
    * `keep` as wishes, kept and checked. Default replace.
    */
   readonly existing?: Existing;
+  /**
+   * Did a pipeline drop `accel` before the document came here (KubeVirt's Plugins)? Then a vSMMU that says nothing of
+   * it, with passed-through devices behind it, is taken for accelerated. Default false.
+   */
+  readonly accelLost?: boolean;
   /** Values that count before all others. */
   readonly set?: Wishes;
   /** What every host of a fleet can honour; takes the place of `auto`. */
@@ -53,6 +58,7 @@ export function withDefaults(options: RewriteOptions): ResolvedOptions {
     topology: 'rewrite',
     regroup: false,
     initiators: 0,
+    accelLost: false,
     existing: 'replace',
     set: NO_WISHES,
     baseline: undefined,

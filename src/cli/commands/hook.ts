@@ -64,5 +64,6 @@ async function rewriteOptions(options: HookCommandOptions): Promise<RewriteOptio
     ...(launcher === undefined ? {} : chooseTarget(launcher)),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
     ...(vfioAts === false ? { vfioAts } : {}),
+    accelLost: pluginSocket !== undefined,
   };
 }
