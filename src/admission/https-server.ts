@@ -43,6 +43,11 @@ export interface AdmissionServer {
   readonly port: number;
   /** From now on new connections get this certificate; open ones go on. */
   setCertificate(certificate: KeyPair): void;
+  /**
+   * From now on /readyz says no and every answer ends its connection, so that the API server's idle ones move to
+   * other replicas; new connections are still answered until endpoints have been withdrawn.
+   */
+  retire(): void;
   /** Stops accepting, answers what is open with "Connection: close", cuts what is left after the grace period. */
   close(graceMs?: number): Promise<void>;
 }
@@ -79,6 +84,7 @@ export async function serveAdmission(options: HttpsOptions): Promise<AdmissionSe
   return {
     port,
     setCertificate: (certificate) => server.setSecureContext({ ...tls, ...certificate }),
+    retire: () => front.retire(),
     close: (graceMs = 10_000) => front.drain(server, graceMs),
   };
 }
@@ -168,8 +174,12 @@ class Front {
     }
   }
 
-  drain(server: Server, graceMs: number): Promise<void> {
+  retire(): void {
     this.#draining = true;
+  }
+
+  drain(server: Server, graceMs: number): Promise<void> {
+    this.retire();
     return new Promise((resolve) => {
       const cut = setTimeout(() => server.closeAllConnections(), graceMs);
       server.close(() => {

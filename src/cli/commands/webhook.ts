@@ -60,7 +60,6 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
     client === undefined || !options.policies ? undefined : watchPolicies(client, log, background.signal);
   const certificates = certificateSource(options, client, log, background.signal);
   const certificate = await Promise.race([certificates.first, aborted(signal)]);
-  let stopping = false;
   if (certificate !== undefined) {
     const server = await serveAdmission({
       host,
@@ -69,10 +68,7 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
       minVersion: options.tlsMinVersion,
       ...(clients === undefined ? {} : { clients }),
       handlers: handlersOf(options, profiles, policies),
-      unready: () =>
-        stopping
-          ? 'shutting down'
-          : (certificates.missing() ?? unsynced(profiles) ?? unsyncedPolicies(policies)),
+      unready: () => certificates.missing() ?? unsynced(profiles) ?? unsyncedPolicies(policies),
       onFailure: (message, error) => log.error(message, { cause: messageOf(error) }),
     });
     certificates.onChange((pair) => server.setCertificate(pair));
@@ -80,8 +76,8 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
     log.info('serving', { host, port: server.port });
 
     await aborted(signal);
-    stopping = true;
     log.info('stopping', { delaySeconds: options.shutdownDelay });
+    server.retire();
     await sleep(options.shutdownDelay * 1000);
     await server.close();
   }
