@@ -5,7 +5,7 @@ import type { Log } from '../log/log.js';
 import { nodePaths, type AllocationSettings, type IommufdPolicy } from './allocation.js';
 import { reportChanges } from './changes.js';
 import { namingOf, type AgentConfig } from './config/agent-config.js';
-import { checkDevice } from './device-nodes.js';
+import { asItIsNow, checkDevice } from './device-nodes.js';
 import { DirectoryWatch } from './directory-watch.js';
 import type { Feed } from './feed.js';
 import type { GroupClaims } from './group-claims.js';
@@ -206,16 +206,10 @@ export class Agent {
     return obstacle === undefined ? device : { ...device, health: unhealthy(obstacle) };
   }
 
-  /** A device without its nodes under /dev/vfio is ready for the probe, and of no use for a container. */
   #checkLive(inventory: Inventory): Inventory {
-    const checked = (device: PluginDevice): PluginDevice => {
-      if (!device.health.healthy) return device;
-      const live = checkDevice(this.#options.source, device);
-      return live.ok ? device : { ...device, health: unhealthy(`${live.problem}: ${live.remedy}`) };
-    };
-    const resources = [...inventory.resources].map(
-      ([name, devices]) => [name, devices.map(checked)] as const,
-    );
+    const checked = (devices: readonly PluginDevice[]) =>
+      devices.map((device) => asItIsNow(this.#options.source, device));
+    const resources = [...inventory.resources].map(([name, devices]) => [name, checked(devices)] as const);
     return { ...inventory, resources: new Map(resources) };
   }
 

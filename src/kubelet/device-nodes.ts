@@ -1,6 +1,6 @@
 import type { Bdf } from '../bdf.js';
 import type { HostSource } from '../host/host-source.js';
-import type { PluginDevice } from './plugin-device.js';
+import { unhealthy, type PluginDevice } from './plugin-device.js';
 
 type Sysfs = Pick<HostSource, 'readLink' | 'list' | 'exists'>;
 
@@ -49,6 +49,16 @@ export function checkDevice(source: Sysfs, device: PluginDevice): LiveCheck {
     );
   }
   return checkNodes(source, bdf, group);
+}
+
+/**
+ * The device with its health as the host is now: one without its nodes under /dev/vfio is ready for the probe, and of
+ * no use for a container.
+ */
+export function asItIsNow(source: Sysfs, device: PluginDevice): PluginDevice {
+  if (!device.health.healthy) return device;
+  const live = checkDevice(source, device);
+  return live.ok ? device : { ...device, health: unhealthy(`${live.problem}: ${live.remedy}`) };
 }
 
 function checkNodes(source: Sysfs, bdf: Bdf, group: string): LiveCheck {

@@ -8,6 +8,7 @@ import { Checkpoint } from '../checkpoint.js';
 import { Feed } from '../feed.js';
 import type { GroupClaims } from '../group-claims.js';
 import type { Metrics } from '../metrics.js';
+import { asItIsNow } from '../device-nodes.js';
 import { unhealthy } from '../plugin-device.js';
 import { kubeletDirectories } from '../registration.js';
 import type { NodeDriver } from '../start-agent.js';
@@ -50,7 +51,10 @@ export class DraDriver implements NodeDriver {
   }
 
   readonly onScan = (host: HostReport): void => {
-    const now = new Map(draDevices(host).map((device) => [device.name, device]));
+    const { source } = this.#options;
+    const now = new Map(
+      draDevices(host).map((dra) => [dra.name, { ...dra, device: asItIsNow(source, dra.device) }]),
+    );
     // A claim may still hold a device that is gone; the scheduler shall not see it any more, the kubelet shall.
     for (const [name, { device, attributes }] of this.#devices) {
       if (now.has(name)) continue;
