@@ -36,3 +36,18 @@ test('an abort ends the watch, waiting or not', async () => {
   expect(await waiting).toBeUndefined();
   expect(await take(feed.watch(abort.signal)[Symbol.asyncIterator]())).toBeUndefined();
 });
+
+test('a value is given again as often as asked, and no more', async () => {
+  const feed = new Feed('a', (value) => value);
+  const stop = new AbortController();
+  const seen: string[] = [];
+  const watching = (async () => {
+    for await (const value of feed.watch(stop.signal, [1, 1])) {
+      seen.push(value);
+      if (seen.length === 3) feed.set('b');
+      if (value === 'b') stop.abort();
+    }
+  })();
+  await watching;
+  expect(seen).toEqual(['a', 'a', 'a', 'b']);
+});

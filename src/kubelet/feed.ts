@@ -29,7 +29,9 @@ export class Feed<T> {
     return true;
   }
 
-  async *watch(signal: AbortSignal): AsyncIterable<T> {
+  /** @param repeatsMs how long after the last value it is given again although nothing changed, time by time */
+  async *watch(signal: AbortSignal, repeatsMs: readonly number[] = []): AsyncIterable<T> {
+    const repeats = [...repeatsMs];
     let sent: string | undefined;
     while (!signal.aborted) {
       if (this.#key !== sent) {
@@ -37,7 +39,11 @@ export class Feed<T> {
         yield this.#value;
         continue;
       }
-      await this.change(signal);
+      const delay = repeats[0];
+      await this.change(signal, delay);
+      if (this.#key !== sent || signal.aborted || delay === undefined) continue;
+      repeats.shift();
+      yield this.#value;
     }
   }
 

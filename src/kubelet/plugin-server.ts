@@ -48,11 +48,18 @@ export function devicePluginService(options: PluginServerOptions): ServedService
   });
 }
 
+/**
+ * A kubelet up to 1.36 that sees an older stream of the same resource end marks all devices unhealthy, also when that
+ * comes after this stream's first list (a rolling update, two agents at once). Nothing tells us; saying the list
+ * again heals it. Twice is enough: an old stream ends soon after the new one registered.
+ */
+const REPEATS_MS = [1000, 5000] as const;
+
 async function* announce({ feed, events }: PluginServerOptions, signal: AbortSignal, log: Log) {
   events.streamOpened();
   log.debug('The kubelet watches the devices.');
   try {
-    for await (const devices of feed.watch(signal)) yield { devices: devices.map(wireDevice) };
+    for await (const devices of feed.watch(signal, REPEATS_MS)) yield { devices: devices.map(wireDevice) };
   } finally {
     events.streamEnded();
   }
