@@ -78,12 +78,13 @@ export async function pluginChecks(ctx, program, image, { domain, vmi, expected,
 
 /** The properties of each vSMMU in <qemu:override>, as libvirt spells their values. */
 function overrides(xml) {
-  return [...xml.matchAll(/<qemu:device alias="iommu\d+">([\s\S]*?)<\/qemu:device>/g)].map(([, device]) =>
-    Object.fromEntries(
-      [...device.matchAll(/name="(\w+)" type="\w+" value="([^"]*)"/g)].map(([, name, value]) => [
-        name,
-        value === 'true' ? 'on' : value,
-      ]),
-    ),
+  return [...xml.matchAll(/<(?:\w+:)?device alias="iommu\d+">([\s\S]*?)<\/(?:\w+:)?device>/g)].map(
+    ([, device]) =>
+      Object.fromEntries(
+        [...device.matchAll(/name="(\w+)" type="\w+" value="([^"]*)"/g)].map(([, name, value]) => [
+          name,
+          value === 'true' ? 'on' : value,
+        ]),
+      ),
   );
 }
