@@ -39,25 +39,25 @@ export class Feed<T> {
         yield this.#value;
         continue;
       }
-      const delay = repeats[0];
-      await this.change(signal, delay);
-      if (this.#key !== sent || signal.aborted || delay === undefined) continue;
+      const idle = await this.change(signal, repeats[0]);
+      if (!idle) continue;
       repeats.shift();
       yield this.#value;
     }
   }
 
-  /** Resolves at the next change, after `timeoutMs`, or when the signal aborts. */
-  change(signal: AbortSignal, timeoutMs?: number): Promise<void> {
+  /** Resolves at the next change, when the signal aborts, or after `timeoutMs`: only then with true. */
+  change(signal: AbortSignal, timeoutMs?: number): Promise<boolean> {
     return new Promise((resolve) => {
       let timer: NodeJS.Timeout | undefined;
-      const wake = () => {
+      const end = (timedOut: boolean) => {
         clearTimeout(timer);
         this.#wakers.delete(wake);
         signal.removeEventListener('abort', wake);
-        resolve();
+        resolve(timedOut);
       };
-      if (timeoutMs !== undefined) timer = setTimeout(wake, timeoutMs);
+      const wake = () => end(false);
+      if (timeoutMs !== undefined) timer = setTimeout(end, timeoutMs, true);
       this.#wakers.add(wake);
       signal.addEventListener('abort', wake, { once: true });
       if (signal.aborted) wake();

@@ -87,6 +87,5 @@ async function checkZsh(ctx, folder) {
 
 /** Without the sequences that move the cursor. */
 function plain(text) {
-  // eslint-disable-next-line no-control-regex -- escape is what they begin with
   return text.replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, '');
 }
