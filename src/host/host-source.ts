@@ -67,3 +67,20 @@ export interface HostSource {
   /** Gives up what the source holds: the probe lock, files. Idempotent. */
   close(): Promise<void>;
 }
+
+/** The same host, asked another way for what its devices answer. */
+export function withHwInfo(source: HostSource, hwInfo: HostSource['hwInfo']): HostSource {
+  return {
+    origin: source.origin,
+    findings: source.findings,
+    readText: (path) => source.readText(path),
+    readBytes: (path) => source.readBytes(path),
+    readLink: (path) => source.readLink(path),
+    list: (path) => source.list(path),
+    exists: (path) => source.exists(path),
+    pciConfig: (bdf) => source.pciConfig(bdf),
+    devicesBeyondSysfs: () => source.devicesBeyondSysfs(),
+    close: () => source.close(),
+    hwInfo,
+  };
+}

@@ -5,7 +5,7 @@ import type { Bdf } from '../bdf.js';
 import { ExitStatus, VsmmuError, errnoOf, messageOf } from '../errors.js';
 import { HwInfoType } from '../smmu/compatibility.js';
 import type { DeviceReplies, HwInfoReply, NestingReply } from './hw-info.js';
-import { NOT_RECORDED, type HostSource, type HwInfoTarget } from './host-source.js';
+import { NOT_RECORDED, withHwInfo, type HostSource } from './host-source.js';
 import { HwInfo, HwInfoFlag } from './iommufd-uapi.js';
 import { serialNumberAt } from './pci-capabilities.js';
 import { probeHost } from './probe.js';
@@ -83,23 +83,11 @@ function unwritable(dir: string, cause: unknown): VsmmuError {
 
 /** The same host; what devices answer is kept beside. */
 function listening(source: HostSource, told: Map<Bdf, DeviceReplies>): HostSource {
-  return {
-    origin: source.origin,
-    findings: source.findings,
-    readText: (path) => source.readText(path),
-    readBytes: (path) => source.readBytes(path),
-    readLink: (path) => source.readLink(path),
-    list: (path) => source.list(path),
-    exists: (path) => source.exists(path),
-    pciConfig: (bdf) => source.pciConfig(bdf),
-    devicesBeyondSysfs: () => source.devicesBeyondSysfs(),
-    close: () => source.close(),
-    hwInfo: async (target: HwInfoTarget) => {
-      const replies = await source.hwInfo(target);
-      told.set(target.bdf, replies);
-      return replies;
-    },
-  };
+  return withHwInfo(source, async (target) => {
+    const replies = await source.hwInfo(target);
+    told.set(target.bdf, replies);
+    return replies;
+  });
 }
 
 /** As `lspci -xxxx` prints it, serial numbers overwritten with zeros. */

@@ -1,3 +1,4 @@
+import { pause } from './pause.js';
 import { fingerprint } from './fingerprint.js';
 import type { HintSource } from './hints.js';
 import type { HostSource } from './host-source.js';
@@ -45,7 +46,7 @@ export async function* watchHost(options: WatchOptions): AsyncGenerator<HostUpda
     let report = await scan(signal);
     yield { report, changes: [] };
     while (await bell.rung()) {
-      await settle(options.settleMs ?? SETTLE_MS, signal);
+      await pause(options.settleMs ?? SETTLE_MS, signal);
       bell.silence();
       const now = fingerprint(source);
       if (now === seen || isAborted(signal)) continue;
@@ -67,19 +68,6 @@ export async function* watchHost(options: WatchOptions): AsyncGenerator<HostUpda
 /** The abort may have come while something else was awaited. */
 function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;
-}
-
-function settle(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done, { once: true });
-    if (signal.aborted) done();
-  });
 }
 
 /** Remembers that it was rung while nobody waited. */

@@ -12,7 +12,7 @@ import type { GroupClaims } from './group-claims.js';
 import { takeInventory, type Inventory } from './inventory.js';
 import { keepVanished } from './inventory-history.js';
 import type { Metrics } from './metrics.js';
-import { pause } from './pause.js';
+import { pause } from '../host/pause.js';
 import { PciCdiSpec } from './pci-cdi-spec.js';
 import { unhealthy, type PluginDevice } from './plugin-device.js';
 import { listDevicesInUse } from './pod-resources.js';

@@ -1,5 +1,5 @@
 import type { DeviceReplies } from '../host/hw-info.js';
-import type { HostSource } from '../host/host-source.js';
+import { withHwInfo, type HostSource } from '../host/host-source.js';
 
 /** What each device once answered in the life of this process, by BDF and vfio-dev name. */
 export type ProbeMemory = Map<string, DeviceReplies>;
@@ -10,26 +10,14 @@ export type ProbeMemory = Map<string, DeviceReplies>;
  * to be refused again.
  */
 export function rememberReplies(source: HostSource, memory: ProbeMemory): HostSource {
-  return {
-    origin: source.origin,
-    findings: source.findings,
-    readText: (path) => source.readText(path),
-    readBytes: (path) => source.readBytes(path),
-    readLink: (path) => source.readLink(path),
-    list: (path) => source.list(path),
-    exists: (path) => source.exists(path),
-    pciConfig: (bdf) => source.pciConfig(bdf),
-    devicesBeyondSysfs: () => source.devicesBeyondSysfs(),
-    close: () => source.close(),
-    hwInfo: async (target) => {
-      const key = `${target.bdf} ${target.vfioName ?? '-'}`;
-      const remembered = memory.get(key);
-      if (remembered !== undefined) return remembered;
-      const replies = await source.hwInfo(target);
-      if (wasBound(replies)) memory.set(key, replies);
-      return replies;
-    },
-  };
+  return withHwInfo(source, async (target) => {
+    const key = `${target.bdf} ${target.vfioName ?? '-'}`;
+    const remembered = memory.get(key);
+    if (remembered !== undefined) return remembered;
+    const replies = await source.hwInfo(target);
+    if (wasBound(replies)) memory.set(key, replies);
+    return replies;
+  });
 }
 
 function wasBound({ hwInfo }: DeviceReplies): boolean {

@@ -7,7 +7,7 @@ import { messageOf } from '../../errors.js';
 import type { Log } from '../../log/log.js';
 import type { Feed } from '../feed.js';
 import type { Metrics } from '../metrics.js';
-import { pause } from '../pause.js';
+import { pause } from '../../host/pause.js';
 import {
   cutIntoSlices,
   deviceKey,
