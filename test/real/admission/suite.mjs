@@ -7,7 +7,7 @@ import { installVmiCrd } from '../kubernetes/kubevirt-crd.mjs';
 import { NAMESPACE } from '../webhook/vmi.mjs';
 import { AGENT, agentChecks } from './agent.mjs';
 import { Installation, OWN_NAMESPACE } from './installation.mjs';
-import { loadProduct } from './product.mjs';
+import { loadProduct } from '../kubernetes/product.mjs';
 import { VALUES, valueChecks } from './values.mjs';
 
 export const suite = {

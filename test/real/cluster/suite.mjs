@@ -9,7 +9,7 @@ import { Cluster } from '../kubernetes/cluster.mjs';
 import { eventually } from '../kubernetes/eventually.mjs';
 import { FaultyProxy } from '../kubernetes/faulty-proxy.mjs';
 import { CACHE, cacheChecks } from './cache.mjs';
-import { loadProduct } from './product.mjs';
+import { loadProduct } from '../kubernetes/product.mjs';
 import { PROFILE, profileChecks } from './profile.mjs';
 
 const crds = 'the API server takes every CRD of the chart, and serves its kind';

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadProduct } from '../cluster/product.mjs';
+import { loadProduct } from '../kubernetes/product.mjs';
 import { pathsOf, renderChart } from '../kubernetes/chart.mjs';
 import { Cluster, freePorts } from '../kubernetes/cluster.mjs';
 import { eventually } from '../kubernetes/eventually.mjs';

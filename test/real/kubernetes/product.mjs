@@ -2,20 +2,23 @@ import { build } from 'esbuild';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
+/** What suites use of vsmmu's own code, by file. */
 const EXPORTS = {
   './src/admission/registration.ts': 'webhookRegistrations',
   './src/cluster/access.ts': 'staticAccess',
   './src/cluster/agent-policy.ts': 'agentPolicy',
   './src/cluster/kube-client.ts': 'KubeClient',
+  './src/cluster/node-profile.ts': 'NODE_PROFILES, parseNodeProfile',
   './src/cluster/node-profile-crd.ts': 'nodeProfileCrd',
   './src/cluster/publish-profile.ts': 'ProfilePublisher',
+  './src/cluster/watch-cache.ts': 'WatchCache',
   './src/host/open-host.ts': 'openHost',
   './src/host/probe.ts': 'probeHost',
 };
 
-/** The product's own registrations, policies and publisher, bundled as the programs have them. */
+/** vsmmu's own client, cache, registrations, policies and publisher, bundled as the programs have them. */
 export async function loadProduct(ctx) {
-  const outfile = join(await ctx.cache('admission-modules'), `product-${process.pid}.mjs`);
+  const outfile = join(await ctx.cache('product-modules'), `product-${process.pid}.mjs`);
   await build({
     stdin: {
       contents: Object.entries(EXPORTS)
