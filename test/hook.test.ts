@@ -10,7 +10,7 @@ import { Info } from '../src/gen/kubevirt/hooks/info/api_pb.js';
 import { Callbacks } from '../src/gen/kubevirt/hooks/v1alpha3/api_pb.js';
 import { unixClient } from '../src/grpc/client.js';
 import { RESOLVED_ANNOTATION } from '../src/kubevirt/annotations.js';
-import { featuresFromAnnotation } from '../src/kubevirt/resolved-annotation.js';
+import { parseAnnotation } from '../src/kubevirt/read-resolved.js';
 import { sharedData } from './shared-data.js';
 
 /** The program as it is shipped; `npm test` builds it first. */
@@ -104,7 +104,7 @@ describe('vsmmu hook, as virt-launcher uses it', () => {
     });
     callbacks.close();
     expect(decode(answer.domainXML)).toBe(
-      rewriteDomain(DEMO_DOMAIN, featuresFromAnnotation(annotation)).text,
+      rewriteDomain(DEMO_DOMAIN, parseAnnotation(annotation).features).text,
     );
     expect(decode(answer.domainXML)).not.toBe(DEMO_DOMAIN);
   });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 
 import { runProgram } from '../src/cli/program.js';
-import { featuresFromAnnotation } from '../src/kubevirt/resolved-annotation.js';
+import { parseAnnotation } from '../src/kubevirt/read-resolved.js';
 import { capturedIo } from './captured-io.js';
 import { sharedData } from './shared-data.js';
 
@@ -51,7 +51,7 @@ describe('vsmmu resolve --host', () => {
   test('-o annotation tells of the devices that a VM could be given, and of no other', async () => {
     const { status, out } = await run('resolve', '--host', DEMO_HOST, '-o', 'annotation', '--node', 'gpu-7');
     expect(status).toBe(0);
-    const features = featuresFromAnnotation(out);
+    const features = parseAnnotation(out).features;
     expect([...features.devices.keys()]).toEqual(['0009:01:00.0', '000a:01:00.0', '0019:01:00.0']);
     expect(features.origin).toContain('gpu-7');
   });

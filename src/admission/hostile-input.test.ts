@@ -9,7 +9,7 @@ import {
   RESOLVED_ANNOTATION,
   SET_ANNOTATION,
 } from '../kubevirt/annotations.js';
-import { parseAnnotation } from '../kubevirt/resolved-annotation.js';
+import { parseAnnotation } from '../kubevirt/read-resolved.js';
 import { parseVmi, parseVmiBytes } from '../kubevirt/vmi.js';
 import { mutateHandler } from './mutate.js';
 import { placementReasons } from './placement.js';

@@ -1,7 +1,7 @@
 import { compareBdf } from '../bdf.js';
 import { featuresOf } from '../host/features.js';
 import type { DeviceReport, HostReport, SmmuReport } from '../host/report.js';
-import { annotationOf } from '../kubevirt/resolved-annotation.js';
+import { annotationOf } from '../kubevirt/write-resolved.js';
 import { type Answer, valueOf, yesNo } from '../smmu/answer.js';
 import {
   DEVICES_MAX,

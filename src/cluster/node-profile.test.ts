@@ -6,7 +6,7 @@ import { featuresOf } from '../host/features.js';
 import { openHost } from '../host/open-host.js';
 import { probeHost } from '../host/probe.js';
 import type { DeviceReport, HostReport } from '../host/report.js';
-import { renderAnnotation } from '../kubevirt/resolved-annotation.js';
+import { renderAnnotation } from '../kubevirt/write-resolved.js';
 import { formatBdf } from '../bdf.js';
 import { completeness, describeNode } from './describe-node.js';
 import { nodeProfileCrd } from './node-profile-crd.js';

@@ -1,6 +1,7 @@
 import { type Bdf, parseBdf } from '../bdf.js';
 import { messageOf, VsmmuError } from '../errors.js';
-import { featuresOf, type ResolvedAnnotation } from '../kubevirt/resolved-annotation.js';
+import { featuresOf } from '../kubevirt/read-resolved.js';
+import type { ResolvedAnnotation } from '../kubevirt/resolved-annotation.js';
 import type { HostFeatures } from '../smmu/features.js';
 import {
   nodeProfileSpec,

@@ -21,7 +21,7 @@ function distinctSmmus(
   { features }: Pick<NodeProfile, 'features'>,
   ready: readonly (readonly [Bdf, ProfileDevice])[],
 ): SmmuFeatures[] {
-  // Devices behind one SMMU share one object (src/kubevirt/resolved-annotation.ts).
+  // Devices behind one SMMU share one object (src/kubevirt/read-resolved.ts).
   return [...new Set(ready.flatMap(([bdf]) => features.devices.get(bdf)?.smmu ?? []))];
 }
 

@@ -7,13 +7,9 @@ import { VsmmuError } from '../errors.js';
 import type { DeviceFeatures, HostFeatures, SmmuFeatures, SmmuLimits } from '../smmu/features.js';
 import type { AskedVsmmu, OnOffAuto } from '../smmu/properties.js';
 import { resolveVsmmu } from '../smmu/resolve.js';
-import {
-  ANNOTATION_LIMIT_BYTES,
-  annotationOf,
-  featuresFromAnnotation,
-  parseAnnotation,
-  renderAnnotation,
-} from './resolved-annotation.js';
+import { parseAnnotation } from './read-resolved.js';
+import { ANNOTATION_LIMIT_BYTES } from './resolved-annotation.js';
+import { annotationOf, renderAnnotation } from './write-resolved.js';
 
 const GRACE_LIMITS: SmmuLimits = { ats: true, ril: true, ssidsize: 20, oas: 48, cmdqv: false };
 const GRACE: SmmuFeatures = { name: 'smmu3.0x0000000011000000', limits: GRACE_LIMITS, obstacles: [] };
@@ -104,7 +100,7 @@ describe('the text of vsmmu.io/resolved', () => {
         limits: { ats: 'on', ril: 'on', ssidsize: 20, oas: 40 },
       },
     });
-    expect(featuresFromAnnotation(renderAnnotation(features, 'n')).devices).toEqual(features.devices);
+    expect(parseAnnotation(renderAnnotation(features, 'n')).features.devices).toEqual(features.devices);
   });
 
   test('what a host says differently of one SMMU name stays apart, and no name stays no name', () => {
@@ -121,7 +117,7 @@ describe('the text of vsmmu.io/resolved', () => {
     );
     const annotation = annotationOf(features, 'n');
     expect(Object.keys(annotation.smmus)).toEqual([GRACE.name, `${String(GRACE.name)}#2`, '#1']);
-    expect(featuresFromAnnotation(JSON.stringify(annotation)).devices).toEqual(features.devices);
+    expect(parseAnnotation(JSON.stringify(annotation)).features.devices).toEqual(features.devices);
   });
 
   test('1,024 devices stay far below what Kubernetes allows', () => {
@@ -133,7 +129,7 @@ describe('the text of vsmmu.io/resolved', () => {
       device(String(formatBdf(index >> 6, index & 63, 0, 0)), smmus[index >> 6]!, { numaNode: index >> 9 }),
     );
     const text = renderAnnotation(host(...devices), 'gpu-7');
-    expect(featuresFromAnnotation(text).devices.size).toBe(1024);
+    expect(parseAnnotation(text).features.devices.size).toBe(1024);
     expect(Buffer.byteLength(text)).toBeLessThan(ANNOTATION_LIMIT_BYTES / 8);
   });
 
@@ -153,7 +149,7 @@ describe('the text of vsmmu.io/resolved', () => {
     );
     const text = renderAnnotation(host(...devices, device('0100:00:00.0', GRACE)), 'gpu-7');
     expect(Buffer.byteLength(text)).toBeLessThan(ANNOTATION_LIMIT_BYTES / 8);
-    const back = featuresFromAnnotation(text).devices;
+    const back = parseAnnotation(text).features.devices;
     expect(back.size).toBe(1025);
     expect(back.get(bdf('0100:00:00.0'))?.smmu).toEqual(GRACE);
     expect(back.get(bdf('0000:00:00.0'))?.smmu.obstacles.map(({ code }) => code)).toEqual([
@@ -217,7 +213,7 @@ test('a code of a newer agent still stops the VM', () => {
     groups: [{ smmu: 's', ats: 'silent' }],
     devices: { '0000:01:00.0': 0 },
   });
-  const [obstacle] = [...featuresFromAnnotation(text).devices.values()][0]!.smmu.obstacles;
+  const [obstacle] = [...parseAnnotation(text).features.devices.values()][0]!.smmu.obstacles;
   expect(obstacle).toEqual({ code: 'HW_INFO_UNKNOWN', message: 'b', remedy: 'r' });
 });
 
@@ -279,7 +275,7 @@ describe('round trip', () => {
       fc.property(anyHost, anyAsked, onOffAuto, (features, asked, ats) => {
         const behind = (from: HostFeatures) =>
           [...from.devices.values()].map((one) => ({ features: one, ats, coldPlugged: true }));
-        const fromAnnotation = featuresFromAnnotation(renderAnnotation(features, 'gpu-7'));
+        const fromAnnotation = parseAnnotation(renderAnnotation(features, 'gpu-7')).features;
         expect(resolveVsmmu(asked, behind(fromAnnotation))).toEqual(resolveVsmmu(asked, behind(features)));
       }),
     );

@@ -1,6 +1,6 @@
 import { RESOLVED_ANNOTATION } from './annotations.js';
 import { jsonPointer, type JsonPatchOperation, patchStringMap } from './json-patch.js';
-import { parseAnnotation } from './resolved-annotation.js';
+import { parseAnnotation } from './read-resolved.js';
 import type { Vmi } from './vmi.js';
 
 /** What is known of a node at the moment of a review. */

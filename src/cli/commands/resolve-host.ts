@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { ExitStatus } from '../../errors.js';
 import { featuresOf } from '../../host/features.js';
 import type { HostReport, SmmuReport } from '../../host/report.js';
-import { renderAnnotation } from '../../kubevirt/resolved-annotation.js';
+import { renderAnnotation } from '../../kubevirt/write-resolved.js';
 import type { HostFeatures } from '../../smmu/features.js';
 import type { Answer } from '../../smmu/answer.js';
 import { ALL_AUTO, VSMMU_PROPERTIES, type VsmmuProperty } from '../../smmu/properties.js';

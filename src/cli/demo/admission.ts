@@ -7,7 +7,7 @@ import { createAuthority, issueLeaf } from '../../admission/certificates/issue.j
 import { serveAdmission } from '../../admission/https-server.js';
 import { mutateHandler } from '../../admission/mutate.js';
 import { RESOLVED_ANNOTATION } from '../../kubevirt/annotations.js';
-import { renderAnnotation } from '../../kubevirt/resolved-annotation.js';
+import { renderAnnotation } from '../../kubevirt/write-resolved.js';
 import { DEFAULT_RESOURCES } from '../../kubevirt/vmi-create.js';
 import type { HostFeatures } from '../../smmu/features.js';
 

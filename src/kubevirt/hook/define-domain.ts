@@ -1,7 +1,7 @@
 import { VsmmuError } from '../../errors.js';
 import type { HostFeatures } from '../../smmu/features.js';
 import { RESOLVED_ANNOTATION, SET_ANNOTATION } from '../annotations.js';
-import { parseAnnotation } from '../resolved-annotation.js';
+import { parseAnnotation } from '../read-resolved.js';
 import { parseVmiBytes, type Vmi } from '../vmi.js';
 
 /**
