@@ -10,8 +10,11 @@ export class Measure {
   rows = [];
   notRun = [];
 
-  /** @param ratio text such as "1.4x of bare Node" */
-  row(what, unit, values, ratio) {
+  /**
+   * @param ratio text such as "1.4x of bare Node"
+   * @param other true for a peer's or a floor's figure, which plots tell from vsmmu's
+   */
+  row(what, unit, values, ratio, other = false) {
     this.rows.push({
       what,
       unit,
@@ -19,7 +22,13 @@ export class Measure {
       min: round(Math.min(...values)),
       max: round(Math.max(...values)),
       ...(ratio === undefined ? {} : { ratio }),
+      ...(other ? { other } : {}),
     });
+  }
+
+  /** The figure of a peer or a floor. */
+  other(what, unit, values) {
+    this.row(what, unit, values, undefined, true);
   }
 
   /** Something that could not be measured here, and why: never left out in silence. */
@@ -30,7 +39,7 @@ export class Measure {
   /** Two series measured in turn; the ratio is that of the medians, a over b. */
   pair(unit, [nameA, a], [nameB, b]) {
     this.row(nameA, unit, a, `${round(median(a) / median(b))}x of ${nameB}`);
-    this.row(nameB, unit, b);
+    this.other(nameB, unit, b);
   }
 
   /** One series beside a floor that has its own row already. */

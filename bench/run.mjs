@@ -1,19 +1,19 @@
 // Runs the benchmarks: `npm run bench` all of them, `npm run bench -- resolve start` those named.
 // Each bench/<name>.mjs exports `title` and `run(measure)`; it measures both sides in the same run, several rounds in
 // turn, so that a noisy machine disturbs both alike. Figures are medians with the spread; trust the ratios.
-// With --json FILE the results are also written there; with --docs docs/benchmarks.md is written.
-import { readdir, writeFile } from 'node:fs/promises';
+// What was measured is kept in docs/benchmarks/<name>.json with its plot, and docs/benchmarks.md shows all that is kept.
+// --json FILE writes this run's figures there too; --dry keeps nothing.
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { cpus, loadavg, totalmem } from 'node:os';
 
 import { Measure } from './measure.mjs';
+import { plot, renderPage } from './page.mjs';
 
+const KEPT = 'docs/benchmarks';
 const args = process.argv.slice(2);
 const jsonFile = args.includes('--json') ? args[args.indexOf('--json') + 1] : undefined;
 const names = args.filter((arg, index) => !arg.startsWith('--') && args[index - 1] !== '--json');
-const known = (await readdir(new URL('.', import.meta.url)))
-  .filter((file) => file.endsWith('.mjs') && !['run.mjs', 'measure.mjs'].includes(file))
-  .map((file) => file.replace(/\.mjs$/, ''))
-  .sort();
+const known = await benchmarks();
 const unknown = names.filter((name) => !known.includes(name));
 if (unknown.length > 0) {
   console.error(`error[USAGE]: no benchmark ${unknown.join(', ')}; there are: ${known.join(', ')}`);
@@ -28,27 +28,40 @@ for (const name of names.length > 0 ? names : known) {
   const { title, run } = await import(`./${name}.mjs`);
   console.log(`\n${name}: ${title} (load ${load})`);
   const measure = new Measure();
+  const begun = performance.now();
   await run(measure);
   measure.print();
-  results.push({ name, title, load, rows: measure.rows, notRun: measure.notRun });
+  const seconds = Math.round((performance.now() - begun) / 1000);
+  const result = { name, title, machine, load, seconds, rows: measure.rows, notRun: measure.notRun };
+  results.push(result);
+  // Kept one by one: a later benchmark that fails loses nothing of the earlier ones.
+  if (!args.includes('--dry')) await keep(result);
 }
-if (jsonFile !== undefined) await writeFile(jsonFile, `${JSON.stringify({ machine, results }, null, 2)}\n`);
-if (args.includes('--docs')) await writeFile('docs/benchmarks.md', page());
+if (jsonFile !== undefined) await replace(jsonFile, `${JSON.stringify(results, null, 2)}\n`);
 
-function page() {
-  const sections = results.map(({ name, title, load, rows, notRun }) =>
-    [
-      `## ${name}: ${title}`,
-      `Load average at the start: ${load}.`,
-      '',
-      '| what | median | min | max | ratio |',
-      '|---|---|---|---|---|',
-      ...rows.map(
-        (row) => `| ${row.what} | ${row.median} ${row.unit} | ${row.min} | ${row.max} | ${row.ratio ?? ''} |`,
-      ),
-      ...notRun.map(({ what, why }) => `\nNot run: ${what}: ${why}`),
-      '',
-    ].join('\n'),
+/** A benchmark is a file that exports `run`; the others are what benchmarks share. */
+async function benchmarks() {
+  const here = new URL('.', import.meta.url);
+  const files = (await readdir(here)).filter((file) => file.endsWith('.mjs') && file !== 'run.mjs');
+  const found = [];
+  for (const file of files.sort())
+    if ((await readFile(new URL(file, here), 'utf8')).includes('export async function run('))
+      found.push(file.replace(/\.mjs$/, ''));
+  return found;
+}
+
+async function keep(result) {
+  await mkdir(KEPT, { recursive: true });
+  await replace(`${KEPT}/${result.name}.json`, `${JSON.stringify(result, null, 2)}\n`);
+  await replace(`${KEPT}/${result.name}.svg`, plot(result));
+  const kept = (await readdir(KEPT)).filter((file) => file.endsWith('.json')).sort();
+  const all = await Promise.all(
+    kept.map(async (file) => JSON.parse(await readFile(`${KEPT}/${file}`, 'utf8'))),
   );
-  return `# Benchmarks\nWritten by \`npm run bench -- --docs\` on ${machine}. Both sides of a ratio were measured in one run, in turn.\n\n${sections.join('\n')}`;
+  await replace('docs/benchmarks.md', renderPage(all));
+}
+
+async function replace(file, text) {
+  await writeFile(`${file}.new`, text);
+  await rename(`${file}.new`, file);
 }
