@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { webhookRegistrations } from '../src/admission/registration.js';
 import { agentPolicy } from '../src/cluster/agent-policy.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import type { BaselineObject } from '../fleet/baseline-object.js';
 import type { Labels } from '../fleet/label-selector.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { NODE_PROFILES } from './node-profile.js';
 import { nodeProfileSpec, nodeProfileStatus } from './node-profile-schema.js';

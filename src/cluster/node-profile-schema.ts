@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /**
  * The fields of a NodeProfile (vsmmu.io/v1alpha1). The CustomResourceDefinition in charts/vsmmu/files/crds is generated

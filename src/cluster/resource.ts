@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** Where the API server keeps a kind of object. `group` is '' for the core group. */
 export interface ResourceType {

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { Backoff, type BackoffOptions } from './backoff.js';
 import type { KubeClient, Selection } from './kube-client.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { messageOf, VsmmuError } from '../errors.js';
 import type { FleetValues } from './options.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { keyOf, type KubeObject } from '../cluster/resource.js';
 import { BASELINE_ANNOTATION } from './effective-policy.js';

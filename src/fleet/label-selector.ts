@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 /** metav1.LabelSelector. An empty one selects everything; all its parts must hold. */
 export interface LabelSelector {

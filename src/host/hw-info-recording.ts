@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseBdf, type Bdf } from '../bdf.js';
 import { ERROR_CODES, type ErrorCode } from '../error-codes.js';
 import { VsmmuError, messageOf } from '../errors.js';

@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { HwInfoTarget } from './host-source.js';
 import { PROBE_STEPS, type DeviceReplies, type HwInfoReply, type NestingReply } from './hw-info.js';
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { VsmmuError } from '../errors.js';
 import { HOOK_SIDECARS_ANNOTATION } from './annotations.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { jsonPointer, type JsonPatchOperation } from './json-patch.js';
 import type { Requirement } from './require.js';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { VsmmuError } from '../errors.js';
 import { RESOLVED_ANNOTATION } from './annotations.js';

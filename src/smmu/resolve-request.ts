@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { parseBdf } from '../bdf.js';
 import { smmuFeatures } from './compatibility.js';

@@ -1,5 +1,5 @@
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { ExitStatus, messageOf, VsmmuError } from '../../errors.js';
 import type { FleetView } from '../../fleet/view.js';

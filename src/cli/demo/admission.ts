@@ -1,7 +1,7 @@
 import { request } from 'node:https';
 import { json } from 'node:stream/consumers';
 
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { createAuthority, issueLeaf } from '../../admission/certificates/issue.js';
 import { serveAdmission } from '../../admission/https-server.js';

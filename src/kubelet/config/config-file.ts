@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { LineCounter, parseDocument, type Document } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 import { parseBdf } from '../../bdf.js';
 import { errnoOf, messageOf, VsmmuError } from '../../errors.js';
 import { IOMMUFD_POLICIES } from '../allocation.js';
