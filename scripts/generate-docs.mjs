@@ -1,4 +1,4 @@
-// Writes the reference pages that come from code: docs/errors.md from src/error-codes.ts.
+// Writes the reference pages that come from code: docs/errors.md, docs/metrics.md, docs/cli.md and others.
 // With --check it only compares, and fails where a page is stale.
 import { build } from 'esbuild';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
@@ -37,10 +37,40 @@ async function errorsPage() {
   ].join('\n');
 }
 
+async function metricsPage() {
+  const { METRICS } = await load('src/kubelet/metrics.ts');
+  const { WEBHOOK_METRICS } = await load('src/admission/metrics.ts');
+  const table = (metrics) => [
+    '| metric | type | labels | is |',
+    '|---|---|---|---|',
+    ...Object.entries(metrics).map(
+      ([name, { type, labels, help }]) => `| \`${name}\` | ${type} | ${labels.join(', ')} | ${help} |`,
+    ),
+  ];
+  return [
+    '# Metrics',
+    '',
+    "Generated from `src/kubelet/metrics.ts` and `src/admission/metrics.ts`. Prometheus' text format. Label values come from",
+    'the configuration and from fixed words, never from pods or VMs, so that their number is bounded.',
+    '',
+    '## The agent',
+    '`/metrics` of `vsmmu agent --http ADDR:PORT`.',
+    '',
+    ...table(METRICS),
+    '',
+    '## The webhook',
+    '`/metrics` on the port of `vsmmu webhook`, over HTTPS.',
+    '',
+    ...table(WEBHOOK_METRICS),
+    '',
+  ].join('\n');
+}
+
 const { all: commands } = await loadCommands();
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
 const pages = {
   'docs/errors.md': await errorsPage(),
+  'docs/metrics.md': await metricsPage(),
   'docs/cli.md': cliPage(commands),
   'docs/compatibility.md': compatibilityPage(JSON.parse(await readFile('docs/compatibility.json', 'utf8'))),
   'docs/man/vsmmu.1': manPage(commands, version),

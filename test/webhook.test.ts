@@ -108,6 +108,17 @@ function post(url: string, ca: string, body: object): Promise<Response> {
   });
 }
 
+function get(url: string, ca: string): Promise<{ readonly type: string | undefined; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    const call = httpsRequest(url, { ca, agent: false }, (response) => {
+      let text = '';
+      response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      response.on('end', () => resolve({ type: response.headers['content-type'], text }));
+    });
+    call.on('error', reject).end();
+  });
+}
+
 /** Why a client that trusts `ca` can't talk to it; undefined where it can. */
 async function refusalBy(url: string, ca: string): Promise<string | undefined> {
   try {
@@ -172,6 +183,30 @@ describe('vsmmu webhook', () => {
     const status = { subResource: 'status' };
     for (const extra of [pod, status, { operation: 'DELETE', object: null }])
       expect(await post(url, ca.cert, review(VMI, extra))).toEqual({ uid: 'u-1', allowed: true });
+  });
+
+  test('tells in its metrics what it answered, and when its certificate ends', async () => {
+    const { url } = await startWebhook();
+    await post(url, ca.cert, review(VMI));
+    await post(url, ca.cert, review({ ...VMI, metadata: { name: 5 } }));
+    await post(url, ca.cert, { kind: 'Pod' });
+    const { type, text } = await get(`${url}/metrics`, ca.cert);
+    expect(type).toBe('text/plain; version=0.0.4; charset=utf-8');
+    const count = (outcome: string) =>
+      `vsmmu_webhook_review_seconds_count{path="/mutate",operation="CREATE",outcome="${outcome}"} 1`;
+    const lines = text.split('\n');
+    expect(lines).toEqual(
+      expect.arrayContaining([
+        count('patched'),
+        count('refused'),
+        'vsmmu_webhook_unjudged_requests_total{code="400"} 1',
+        'vsmmu_webhook_request_bytes_count 2',
+        'vsmmu_webhook_in_flight 0',
+        'vsmmu_webhook_ready 1',
+        'vsmmu_webhook_certificates_total 1',
+        `vsmmu_webhook_certificate_expiration_timestamp_seconds ${Math.floor(validity.notAfter.getTime() / 1000)}`,
+      ]),
+    );
   });
 
   test('takes up a renewed certificate without a restart', async () => {

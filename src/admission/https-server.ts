@@ -1,17 +1,33 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server, type ServerOptions } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { TLSSocket } from 'node:tls';
 
 import { errnoOf, messageOf, VsmmuError } from '../errors.js';
 import type { KeyPair } from './certificates/issue.js';
-import { budgetMs } from './deadline.js';
+import { Front } from './front.js';
 import { DEFAULT_LIMITS, type HttpLimits } from './http-limits.js';
-import { type BodyRefusal, readBody } from './request-body.js';
-import { type AdmissionRequest, parseReview, renderFailure, renderVerdict, type Verdict } from './review.js';
+import type { AdmissionRequest, Verdict } from './review.js';
 
 /** Judges one request; pure or nearly so. What it throws becomes a 500, which the API server takes as "no answer". */
 export type ReviewHandler = (request: AdmissionRequest) => Verdict;
+
+/** A request to one of the handlers' paths that got its answer. */
+export interface AnsweredRequest {
+  /** One of the handlers'. */
+  readonly path: string;
+  /** Of HTTP. */
+  readonly status: number;
+  /** From the request's head to the answer. */
+  readonly seconds: number;
+  /** Of its body, as far as it was read. */
+  readonly bytes: number;
+  /** undefined: it was no review, or was turned away before it was judged. */
+  readonly review: JudgedReview | undefined;
+}
+
+export interface JudgedReview {
+  readonly operation: AdmissionRequest['operation'];
+  readonly outcome: 'unchanged' | 'patched' | 'warned' | 'refused' | 'failed';
+}
 
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
@@ -28,8 +44,19 @@ export interface HttpsOptions {
   readonly handlers: Readonly<Record<string, ReviewHandler>>;
   /** Answers /readyz: undefined where ready, else what is missing. */
   readonly unready?: () => string | undefined;
+  /** Answers /metrics, in Prometheus' text format; undefined: there is no such path. */
+  readonly metrics?: (state: ServerState) => string;
+  /** Hears of every request to a handler, for metrics. */
+  readonly onAnswer?: (request: AnsweredRequest) => void;
   /** Hears of failures that are this program's own. */
   readonly onFailure?: (message: string, error: unknown) => void;
+}
+
+export interface ServerState {
+  /** Requests to handlers that are being answered. */
+  readonly inFlight: number;
+  /** What /readyz says. */
+  readonly ready: boolean;
 }
 
 export interface AllowedClients {
@@ -108,145 +135,4 @@ function listen(server: Server, host: string, port: number): Promise<number> {
       resolve(bound);
     });
   });
-}
-
-class Front {
-  readonly #options: HttpsOptions;
-  readonly #limits: HttpLimits;
-  #active = 0;
-  #draining = false;
-
-  constructor(options: HttpsOptions, limits: HttpLimits) {
-    this.#options = options;
-    this.#limits = limits;
-  }
-
-  /** Never rejects: Node ends a process for that. */
-  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.on('error', () => undefined);
-    let reply: Reply;
-    try {
-      reply = await this.#reply(request);
-    } catch (error) {
-      this.#options.onFailure?.('a request failed', error);
-      reply = failed(500, 'the webhook failed; its log says why');
-    }
-    send(response, this.#draining ? { ...reply, close: true } : reply);
-  }
-
-  #reply(request: IncomingMessage): Reply | Promise<Reply> {
-    const [path = '', query = ''] = (request.url ?? '').split('?', 2);
-    if (path === '/healthz') return plain(200, 'ok');
-    if (path === '/readyz') return this.#ready();
-    const { handlers } = this.#options;
-    const handler = Object.hasOwn(handlers, path) ? handlers[path] : undefined;
-    if (handler === undefined) return plain(404, 'no such path');
-    if (!isAllowed(request, this.#options.clients))
-      return { ...failed(401, 'a client certificate of the API server is required'), close: true };
-    if (this.#active >= this.#limits.concurrent)
-      return { ...failed(429, 'too many requests at once'), headers: { 'Retry-After': '1' } };
-    const budget = budgetMs(new URLSearchParams(query).get('timeout'), this.#limits.requestMs);
-    this.#active++;
-    return this.#review(handler, request, budget).finally(() => this.#active--);
-  }
-
-  #ready(): Reply {
-    const missing = this.#draining ? 'shutting down' : this.#options.unready?.();
-    return missing === undefined ? plain(200, 'ok') : plain(503, missing);
-  }
-
-  async #review(handler: ReviewHandler, request: IncomingMessage, budget: number): Promise<Reply> {
-    const refused = refuseHead(request);
-    if (refused !== undefined) return { ...refused, close: true };
-    const body = await readBody(request, this.#limits.bodyBytes, budget);
-    if (!body.ok) return { ...failed(...REFUSALS[body.refusal]), close: true };
-
-    const json = parseJson(body.bytes);
-    if (json === undefined) return failed(400, 'the body is not JSON');
-    const review = parseReview(json);
-    if (!review.ok) return failed(400, review.message, review.uid);
-    const { uid } = review.request;
-    try {
-      return { status: 200, json: renderVerdict(uid, handler(review.request)) };
-    } catch (error) {
-      this.#options.onFailure?.('a review failed', error);
-      return failed(500, 'the webhook failed; its log says why', uid);
-    }
-  }
-
-  retire(): void {
-    this.#draining = true;
-  }
-
-  drain(server: Server, graceMs: number): Promise<void> {
-    this.retire();
-    return new Promise((resolve) => {
-      const cut = setTimeout(() => server.closeAllConnections(), graceMs);
-      server.close(() => {
-        clearTimeout(cut);
-        resolve();
-      });
-    });
-  }
-}
-
-function isAllowed({ socket }: IncomingMessage, clients: AllowedClients | undefined): boolean {
-  if (clients === undefined) return true;
-  if (!(socket instanceof TLSSocket) || !socket.authorized) return false;
-  const name = socket.getPeerCertificate().subject.CN;
-  return clients.names.length === 0 || clients.names.some((allowed) => allowed === name);
-}
-
-const REFUSALS: Readonly<Record<BodyRefusal, readonly [number, string]>> = {
-  'too-large': [413, 'the body is larger than an AdmissionReview can be'],
-  timeout: [504, 'the body did not arrive before the deadline'],
-  aborted: [400, 'the body ended early'],
-};
-
-/** What is wrong with a request before its body is read. */
-function refuseHead(request: IncomingMessage): Reply | undefined {
-  if (request.method !== 'POST')
-    return { ...failed(405, 'only POST is answered here'), headers: { Allow: 'POST' } };
-  const [type = ''] = (request.headers['content-type'] ?? '').split(';');
-  if (type.trim().toLowerCase() !== 'application/json')
-    return failed(415, 'the Content-Type must be application/json');
-  const encoding = request.headers['content-encoding'] ?? 'identity';
-  return encoding === 'identity' ? undefined : failed(415, 'the body must not be compressed');
-}
-
-/** undefined: not JSON. JSON's own null is no review either, and comes back as null. */
-function parseJson(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8')) as unknown;
-  } catch {
-    return undefined;
-  }
-}
-
-interface Reply {
-  readonly status: number;
-  readonly json?: string;
-  readonly text?: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  /** The rest of the request is not wanted: the connection ends with the answer. */
-  readonly close?: boolean;
-}
-
-function failed(status: number, message: string, uid = ''): Reply {
-  return { status, json: renderFailure(uid, status, message) };
-}
-
-function plain(status: number, text: string): Reply {
-  return { status, text: `${text}\n` };
-}
-
-function send(response: ServerResponse, { status, json, text = '', headers, close = false }: Reply): void {
-  const body = json ?? text;
-  response.writeHead(status, {
-    ...headers,
-    'Content-Type': json === undefined ? 'text/plain; charset=utf-8' : 'application/json',
-    'Content-Length': Buffer.byteLength(body),
-    ...(close ? { Connection: 'close' } : {}),
-  });
-  response.end(body);
 }

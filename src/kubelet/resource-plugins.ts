@@ -138,7 +138,7 @@ export class ResourcePlugins {
         streamOpened: () => streams.opened(),
         streamEnded: () => streams.ended(),
         allocated: (durationMs, failed) => {
-          metrics.observe('vsmmu_allocate_seconds', durationMs / 1000);
+          metrics.observe('vsmmu_allocate_seconds', {}, durationMs / 1000);
           metrics.add('vsmmu_allocations_total', { resource, outcome: failed ? 'refused' : 'ok' });
           if (failed) onOutdated();
         },

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { serveAdmission, type ReviewHandler, type TlsVersion } from '../../admission/https-server.js';
+import { WebhookMetrics } from '../../admission/metrics.js';
 import { mutateHandler } from '../../admission/mutate.js';
 import { nodeLookup } from '../../admission/node-values.js';
 import { placementReasons } from '../../admission/placement.js';
@@ -61,6 +62,8 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
   const certificates = certificateSource(options, client, log, background.signal);
   const certificate = await Promise.race([certificates.first, aborted(signal)]);
   if (certificate !== undefined) {
+    const metrics = new WebhookMetrics();
+    metrics.certificateTaken(certificate.cert);
     const server = await serveAdmission({
       host,
       port,
@@ -69,9 +72,14 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
       ...(clients === undefined ? {} : { clients }),
       handlers: handlersOf(options, profiles, policies),
       unready: () => certificates.missing() ?? unsynced(profiles) ?? unsyncedPolicies(policies),
+      metrics: (state) => metrics.render(state, { ...(profiles && { nodeprofiles: profiles }), ...policies }),
+      onAnswer: (request) => metrics.answered(request),
       onFailure: (message, error) => log.error(message, { cause: messageOf(error) }),
     });
-    certificates.onChange((pair) => server.setCertificate(pair));
+    certificates.onChange((pair) => {
+      server.setCertificate(pair);
+      metrics.certificateTaken(pair.cert);
+    });
     io.stdout.write(`https://${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
     log.info('serving', { host, port: server.port });
 

@@ -1,0 +1,122 @@
+/** A metric as its reference page has it. */
+export interface MetricDefinition {
+  readonly type: 'gauge' | 'counter' | 'histogram';
+  readonly labels: readonly string[];
+  readonly help: string;
+  /** Of a histogram: upper bounds, ascending, in the metric's unit. */
+  readonly buckets?: readonly number[];
+}
+
+export type MetricDefinitions = Readonly<Record<string, MetricDefinition>>;
+type NameOf<D extends MetricDefinitions> = keyof D & string;
+type LabelsOf<D extends MetricDefinitions, N extends NameOf<D>> = Readonly<
+  Record<D[N]['labels'][number], string>
+>;
+
+interface Histogram {
+  /** One a bucket, not cumulative; the last counts what is above all bounds. */
+  readonly counts: number[];
+  sum: number;
+}
+
+/**
+ * Counters, gauges and histograms in Prometheus' text format 0.0.4. Label values come from the configuration and from
+ * fixed words, never from pods or VMs, so that their number is bounded.
+ */
+export class Metrics<D extends MetricDefinitions> {
+  readonly #definitions: D;
+  readonly #values = new Map<string, Map<string, number>>();
+  readonly #histograms = new Map<string, Map<string, Histogram>>();
+
+  constructor(definitions: D) {
+    this.#definitions = definitions;
+  }
+
+  add<N extends NameOf<D>>(name: N, labels: LabelsOf<D, N>, amount = 1): void {
+    const series = seriesOf(this.#values, name);
+    const key = labelsText(labels);
+    series.set(key, (series.get(key) ?? 0) + amount);
+  }
+
+  set<N extends NameOf<D>>(name: N, labels: LabelsOf<D, N>, value: number): void {
+    seriesOf(this.#values, name).set(labelsText(labels), value);
+  }
+
+  observe<N extends NameOf<D>>(name: N, labels: LabelsOf<D, N>, value: number): void {
+    const series = seriesOf(this.#histograms, name);
+    const key = labelsText(labels);
+    const bounds = this.#boundsOf(name);
+    const histogram = series.get(key) ?? {
+      counts: Array.from({ length: bounds.length + 1 }, () => 0),
+      sum: 0,
+    };
+    series.set(key, histogram);
+    const above = bounds.findIndex((bound) => value <= bound);
+    const index = above === -1 ? bounds.length : above;
+    histogram.counts[index] = (histogram.counts[index] ?? 0) + 1;
+    histogram.sum += value;
+  }
+
+  /** Forgets the series of a gauge, before they are all set anew. */
+  clear(name: NameOf<D>): void {
+    this.#values.delete(name);
+  }
+
+  render(): string {
+    const lines: string[] = [];
+    for (const [name, { type, help }] of Object.entries(this.#definitions)) {
+      lines.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+      for (const [labels, value] of this.#values.get(name) ?? [])
+        lines.push(`${name}${labels} ${numberText(value)}`);
+      for (const [labels, histogram] of this.#histograms.get(name) ?? [])
+        lines.push(...histogramLines(name, labels, this.#boundsOf(name), histogram));
+    }
+    return `${lines.join('\n')}\n`;
+  }
+
+  #boundsOf(name: string): readonly number[] {
+    return this.#definitions[name]?.buckets ?? [];
+  }
+}
+
+function seriesOf<T>(all: Map<string, Map<string, T>>, name: string): Map<string, T> {
+  const series = all.get(name) ?? new Map<string, T>();
+  all.set(name, series);
+  return series;
+}
+
+function histogramLines(
+  name: string,
+  labels: string,
+  bounds: readonly number[],
+  { counts, sum }: Histogram,
+): string[] {
+  const inner = labels.slice(1, -1);
+  const bucket = (le: number | '+Inf', count: number) =>
+    `${name}_bucket{${inner === '' ? '' : `${inner},`}le="${le}"} ${count}`;
+  let total = 0;
+  const buckets = bounds.map((bound, index) => bucket(bound, (total += counts[index] ?? 0)));
+  total += counts[bounds.length] ?? 0;
+  return [
+    ...buckets,
+    bucket('+Inf', total),
+    `${name}_sum${labels} ${sum}`,
+    `${name}_count${labels} ${total}`,
+  ];
+}
+
+/** Go's spelling of numbers, which differs from JavaScript's for infinity only. */
+function numberText(value: number): string {
+  return value === Infinity ? '+Inf' : value === -Infinity ? '-Inf' : `${value}`;
+}
+
+function labelsText(labels: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(labels).map(
+    ([key, value]) => `${key}="${value.replace(/[\\"\n]/g, escaped)}"`,
+  );
+  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+}
+
+function escaped(character: string): string {
+  return character === '\n' ? '\\n' : `\\${character}`;
+}
