@@ -226,6 +226,7 @@ describe(`fuzzed for ${SECONDS} s`, () => {
     target: fc.constantFrom('native' as const, 'override' as const, 'both' as const),
     spelling: fc.constantFrom('ssidsize' as const, 'ssidSize' as const, 'both' as const),
     unresolvable: fc.constantFrom('fail' as const, 'omit' as const, 'conservative' as const),
+    unknownAts: fc.constantFrom('unknown' as const, 'yes' as const, 'no' as const),
     vfioAts: fc.boolean(),
     cmdqv: fc.boolean(),
     initiators: fc.constantFrom(0, 0, 2),

@@ -122,9 +122,12 @@ describe('policies at creation', () => {
     expect(setOf(patched(vmi(), policies))).toBe('oas=44');
   });
 
-  test('topology and what happens to the unresolved reach the hook', () => {
-    const made = patched(vmi(), [policy('p', { topology: 'complete', onUnresolved: 'leave' })]);
-    expect(sidecarsOf(made)).toContain('"args":["hook","--topology=complete","--unresolvable=omit"]');
+  test('topology, what happens to the unresolved and what unknown ATS counts as reach the hook', () => {
+    const spec = { topology: 'complete', onUnresolved: 'leave', unknownAts: 'no' };
+    const made = patched(vmi(), [policy('p', spec)]);
+    expect(sidecarsOf(made)).toContain(
+      '"args":["hook","--topology=complete","--unresolvable=omit","--unknown-ats=no"]',
+    );
   });
 
   test('topology off: no hook, and nothing else', () => {

@@ -5,6 +5,7 @@ import {
   spellingOption,
   targetOption,
   topologyOption,
+  unknownAtsOption,
   unresolvableOption,
 } from './declare-domain.js';
 import { declareWebhook } from './declare-webhook.js';
@@ -22,6 +23,7 @@ const declareHook: Declare = (program, io, finish) => {
     .option('--socket-dir <dir>', "where virt-launcher looks for hooks' sockets", '/var/run/kubevirt-hooks')
     .addOption(existingOption())
     .addOption(unresolvableOption())
+    .addOption(unknownAtsOption())
     .addOption(topologyOption())
     .option('--regroup', 'split a vSMMU whose devices are of several host SMMUs', false)
     .addOption(targetOption())

@@ -40,6 +40,11 @@ export const topologyOption = () =>
     .choices(['off', 'rewrite', 'complete'])
     .default('rewrite');
 
+export const unknownAtsOption = () =>
+  new Option('--unknown-ats <answer>', 'what a device counts as whose ATS the kernel cannot tell')
+    .choices(['unknown', 'yes', 'no'])
+    .default('unknown');
+
 export const unresolvableOption = () =>
   new Option(
     '--unresolvable <policy>',
@@ -63,6 +68,7 @@ function declareRewrite(program: Command, io: CliIo, finish: Finish): void {
     )
     .option('--baseline <file>', "values of a fleet (vsmmu baseline -o json) instead of this host's")
     .addOption(unresolvableOption())
+    .addOption(unknownAtsOption())
     .addOption(topologyOption())
     .option('--regroup', 'split a vSMMU whose devices are of several host SMMUs', false)
     .option(

@@ -1,3 +1,4 @@
+import type { YesNoUnknown } from '../smmu/answer.js';
 import type { ResolvedProperty } from './resolved-properties.js';
 import { NO_WISHES, type Wishes } from './wishes.js';
 
@@ -28,6 +29,8 @@ export interface RewriteOptions {
   readonly baseline?: FleetValues | undefined;
   /** What to do where the host SMMU's registers are not known. Default fail. */
   readonly unresolvable?: Unresolvable;
+  /** What a device counts as whose ATS the kernel cannot tell; `unknown` leaves it to QEMU. Default unknown. */
+  readonly unknownAts?: YesNoUnknown;
   /** Where a vSMMU's properties are written. Default native. */
   readonly target?: Target;
   /** Spelling of the attribute: libvirt's own, a vendor's, or both. Default ssidsize. */
@@ -63,6 +66,7 @@ export function withDefaults(options: RewriteOptions): ResolvedOptions {
     set: NO_WISHES,
     baseline: undefined,
     unresolvable: 'fail',
+    unknownAts: 'unknown',
     target: 'native',
     spelling: 'ssidsize',
     vfioAts: true,

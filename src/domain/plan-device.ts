@@ -31,8 +31,8 @@ export function planDevice(
   vsmmuAts: OnOff,
 ): void {
   const { features, ats: asked } = behind;
-  const known = plan.options.vfioAts;
-  const resolved = asked === 'auto' ? atsToWrite(vsmmuAts, features) : asked;
+  const { vfioAts: known, unknownAts } = plan.options;
+  const resolved = asked === 'auto' ? atsToWrite(vsmmuAts, features, unknownAts) : asked;
   if (!known && asked !== 'auto')
     plan.refuse(
       device.element,
@@ -41,7 +41,9 @@ export function planDevice(
       'Use QEMU 11.1 or newer, or ask for auto.',
     );
   const value = known ? resolved : undefined;
-  const rule = ruleOf(known, asked, vsmmuAts, features.kernelAts);
+  const rule = known
+    ? ruleOf(asked, vsmmuAts, features.kernelAts, resolved)
+    : 'left out: this QEMU has no vfio-pci ats';
   plan.overrides.push({ alias: device.alias, name: 'ats', type: 'string', value, why: rule });
   plan.decisions.push({
     subject: features.bdf,
@@ -55,12 +57,17 @@ export function planDevice(
   });
 }
 
-function ruleOf(known: boolean, asked: OnOffAuto, vsmmuAts: OnOff, kernel: KernelAts): string {
-  if (!known) return 'left out: this QEMU has no vfio-pci ats';
+function ruleOf(
+  asked: OnOffAuto,
+  vsmmuAts: OnOff,
+  kernel: KernelAts,
+  resolved: OnOffAuto | undefined,
+): string {
   if (asked !== 'auto') return 'explicit: kept, and checked against the kernel';
   if (vsmmuAts === 'off') return 'off: the vSMMU has no ATS, so the guest cannot use the capability';
   if (kernel === 'not-supported') return 'off: the kernel reports no support';
-  return kernel === 'supported'
-    ? 'on: the kernel reports support and the vSMMU has ATS'
-    : 'left out: where the kernel cannot say, QEMU decides';
+  if (kernel === 'supported') return 'on: the kernel reports support and the vSMMU has ATS';
+  return resolved === undefined
+    ? 'left out: where the kernel cannot say, QEMU decides'
+    : `${resolved}: the kernel cannot say, and it was said what that counts as`;
 }

@@ -179,6 +179,19 @@ describe('the ats of a device', () => {
     else expect(text).toContain(`<qemu:property name='ats' type='string' ${expected}/>`);
   });
 
+  test.each([
+    ['on where it counts as yes', 'yes', { kernelAts: 'silent' }, "value='on'"],
+    ['off where it counts as no', 'no', { kernelAts: 'silent' }, "value='off'"],
+    ['off where the vSMMU has none', 'yes', { limits: { ats: false }, kernelAts: 'silent' }, "value='off'"],
+    ['off where the kernel reports none', 'yes', { kernelAts: 'not-supported' }, "value='off'"],
+    ['on where the kernel reports support', 'no', { kernelAts: 'supported' }, "value='on'"],
+    ['nothing where config space has none', 'yes', { kernelAts: 'silent', atsCapability: false }, undefined],
+  ] as const)('unknown ATS is %s', (_, unknownAts, device, expected) => {
+    const text = rewrite(oneGpu(), { unknownAts }, graceHost(device));
+    if (expected === undefined) expect(text).not.toContain('override');
+    else expect(text).toContain(`<qemu:property name='ats' type='string' ${expected}/>`);
+  });
+
   test('nothing for a QEMU without the property', () => {
     expect(rewrite(oneGpu(), { vfioAts: false })).not.toContain('override');
   });

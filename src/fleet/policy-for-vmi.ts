@@ -67,6 +67,7 @@ export function policyForVmi(vmi: Vmi, inputs: PolicyInputs): PolicyForVmi {
     hookArgs: [
       ...(policy.topology.value === 'complete' ? ['--topology=complete'] : []),
       ...(policy.onUnresolved.value === 'leave' ? ['--unresolvable=omit'] : []),
+      ...(policy.unknownAts.value === 'unknown' ? [] : [`--unknown-ats=${policy.unknownAts.value}`]),
     ],
   };
 }

@@ -25,9 +25,18 @@ export function effectiveAts(device: DeviceFeatures): YesNoUnknown {
 
 /**
  * The vfio-pci `ats` to write for a device behind a vSMMU.
+ *
+ * @param unknownAts what a person lets a device count as whose ATS the kernel cannot tell
  * @returns undefined where the kernel cannot say: QEMU's own default then decides, not a guess of ours.
  */
-export function atsToWrite(vsmmuAts: OnOff, device: DeviceFeatures): OnOff | undefined {
+export function atsToWrite(
+  vsmmuAts: OnOff,
+  device: DeviceFeatures,
+  unknownAts: YesNoUnknown = 'unknown',
+): OnOff | undefined {
   if (vsmmuAts === 'off' || device.kernelAts === 'not-supported') return 'off';
-  return device.kernelAts === 'supported' ? 'on' : undefined;
+  if (device.kernelAts === 'supported') return 'on';
+  // Config space has said no already: that is not unknown, and QEMU hides what is not there.
+  if (unknownAts === 'unknown' || device.atsCapability === false) return undefined;
+  return unknownAts === 'yes' ? 'on' : 'off';
 }

@@ -10,7 +10,7 @@ import { launcherOf, type LauncherOptions } from '../launcher.js';
 
 type Tuning = Pick<
   RewriteOptions,
-  'topology' | 'regroup' | 'existing' | 'unresolvable' | 'target' | 'spelling' | 'vfioAts'
+  'topology' | 'regroup' | 'existing' | 'unresolvable' | 'unknownAts' | 'target' | 'spelling' | 'vfioAts'
 >;
 
 export interface HookCommandOptions extends Tuning, Pick<LauncherOptions, 'libvirt' | 'qemu' | 'plugins'> {
@@ -56,10 +56,11 @@ async function serveAll(options: HookCommandOptions, io: CliIo, log: Log): Promi
 
 /** What the launcher's libvirt and QEMU decide, and before it what was said outright. */
 async function rewriteOptions(options: HookCommandOptions): Promise<RewriteOptions> {
-  const { topology, regroup, existing, unresolvable, target, spelling, vfioAts, pluginSocket } = options;
+  const { topology, regroup, existing, unresolvable, unknownAts, target, spelling, vfioAts, pluginSocket } =
+    options;
   const plugins = options.plugins === true || pluginSocket !== undefined;
   const launcher = await launcherOf({ libvirt: options.libvirt, qemu: options.qemu, plugins });
-  const given = { topology, regroup, existing, unresolvable, target, spelling };
+  const given = { topology, regroup, existing, unresolvable, unknownAts, target, spelling };
   return {
     ...(launcher === undefined ? {} : chooseTarget(launcher)),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),

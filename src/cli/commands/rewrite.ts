@@ -19,7 +19,15 @@ import { write } from '../write.js';
 
 type Tuning = Pick<
   RewriteOptions,
-  'topology' | 'regroup' | 'initiators' | 'existing' | 'unresolvable' | 'target' | 'spelling' | 'vfioAts'
+  | 'topology'
+  | 'regroup'
+  | 'initiators'
+  | 'existing'
+  | 'unresolvable'
+  | 'unknownAts'
+  | 'target'
+  | 'spelling'
+  | 'vfioAts'
 >;
 
 export interface RewriteCommandOptions extends Tuning, LauncherOptions {
@@ -60,11 +68,22 @@ async function rewriteOptions(
   source: string,
   io: CliIo,
 ): Promise<RewriteOptions> {
-  const { topology, regroup, initiators, existing, unresolvable, target, spelling, vfioAts, set, baseline } =
-    options;
+  const {
+    topology,
+    regroup,
+    initiators,
+    existing,
+    unresolvable,
+    unknownAts,
+    target,
+    spelling,
+    vfioAts,
+    set,
+    baseline,
+  } = options;
   const launcher = await launcherOf(options);
   const chosen = launcher === undefined ? {} : chosenFor(launcher, options, io);
-  const given = { topology, regroup, initiators, existing, unresolvable, target, spelling };
+  const given = { topology, regroup, initiators, existing, unresolvable, unknownAts, target, spelling };
   const off = chosen.topology === 'off' ? { topology: 'off' as const } : {};
   return {
     ...chosen,
