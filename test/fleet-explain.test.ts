@@ -63,8 +63,12 @@ interface Explanation {
     readonly node: string;
     readonly fits: string;
     readonly reasons: readonly string[];
-    readonly smmus: readonly { readonly vsmmu?: Readonly<Record<string, unknown>> }[];
+    readonly smmus: readonly {
+      readonly vsmmu?: Readonly<Record<string, unknown>>;
+      readonly devices: readonly { readonly bdf: string; readonly ats: string }[];
+    }[];
   }[];
+  readonly policy: { readonly properties: Readonly<Record<string, unknown>> };
 }
 
 describe('vsmmu explain vmi', () => {
@@ -231,6 +235,74 @@ describe('vsmmu explain vmi', () => {
     const { status, err } = await vsmmu('explain', 'vmi', '-f', path, '--host', DEMO);
     expect(status).toBe(3);
     expect(err).toContain(`error[UNREADABLE_FILE] at ${path}:3:`);
+  });
+});
+
+describe('what the VMI itself says counts first', () => {
+  const explained = async (metadata: Readonly<Record<string, unknown>>, ...objects: readonly unknown[]) => {
+    const policies = objects.length === 0 ? [] : ['--objects', await file('o.yaml', ...objects)];
+    return explain(['-f', await file('vmi.yaml', vmi([GPU], metadata)), ...HOSTS, ...policies]);
+  };
+  const set = (text: string) => ({ annotations: { 'vsmmu.io/set': text } });
+
+  test('its values before those of policies', async () => {
+    const { explanation } = await explained(
+      set('ssidsize=8, ril=auto'),
+      policy('p', { properties: { ssidsize: 4, ril: 'off', oas: 44 } }),
+    );
+    expect(explanation.policy.properties).toMatchObject({
+      ssidsize: { value: 8, from: 'annotation vsmmu.io/set' },
+      ril: { value: 'auto', from: 'annotation vsmmu.io/set' },
+      oas: { value: 44, from: 'Policy p' },
+    });
+    expect(explanation.nodes[0]?.smmus[0]?.vsmmu).toMatchObject({ ssidsize: 8, ril: 'on', oas: 44 });
+  });
+
+  test('a value that the webhook wrote there for a policy still names the policy', async () => {
+    const { explanation } = await explained(set('oas=44'), policy('p', { properties: { oas: 44 } }));
+    expect(explanation.policy.properties['oas']).toEqual({
+      value: 44,
+      from: 'annotation vsmmu.io/set, as Policy p',
+    });
+  });
+
+  test("a device's ATS: all, then one", async () => {
+    const { explanation } = await explained(set('device.ats=off,0009:01:00.0.ats=on'));
+    const grace = explanation.nodes.find(({ node }) => node === 'grace-2gpu');
+    expect(grace?.smmus.flatMap(({ devices }) => devices)).toEqual([
+      { bdf: '0009:01:00.0', ats: 'on' },
+      { bdf: '0019:01:00.0', ats: 'off' },
+    ]);
+  });
+
+  test('what it requires of nodes', async () => {
+    const { explanation } = await explained({ annotations: { 'vsmmu.io/require': 'cmdqv' } });
+    expect(explanation.nodes.map(({ node, fits, reasons }) => [node, fits, reasons])).toEqual([
+      ['grace-2gpu', 'yes', []],
+      ['two-gpu-host', 'no', ['it lacks what the VMI requires: cmdqv (it has off)']],
+    ]);
+  });
+
+  test('its nodeSelector, where labels of nodes are known', async () => {
+    const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'grace-2gpu', labels: { zone: 'a' } } };
+    const object = vmi([GPU]);
+    const chosen = { ...object, spec: { ...object.spec, nodeSelector: { zone: 'b' } } };
+    const args = ['-f', await file('vmi.yaml', chosen), '--objects', await file('n.yaml', node)];
+    const { explanation } = await explain([...args, ...HOSTS]);
+    expect(explanation.nodes.map(({ fits, reasons }) => [fits, reasons])).toEqual([
+      ['no', ['nodeSelector: label zone is "a", not "b"']],
+      ['yes', []],
+    ]);
+  });
+
+  test.each([
+    ['vsmmu.io/set', 'ssidsize=many', 'WISH_MALFORMED'],
+    ['vsmmu.io/require', 'speed', 'REQUIRE_MALFORMED'],
+  ])('%s that cannot be read is refused with its place', async (annotation, text, code) => {
+    const path = await file('vmi.yaml', vmi([GPU], { annotations: { [annotation]: text } }));
+    const { status, err, out } = await vsmmu('explain', 'vmi', '-f', path, ...HOSTS);
+    expect([status > 0, out]).toEqual([true, '']);
+    expect(err).toContain(`error[${code}] at metadata.annotations[${annotation}]`);
   });
 });
 

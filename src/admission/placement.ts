@@ -1,12 +1,12 @@
 import type { NodeProfile } from '../cluster/node-profile.js';
-import { parseWishes } from '../domain/wishes.js';
 import { fitNode } from '../fleet/node-fit.js';
 import { labelsOf } from '../fleet/node-labels.js';
-import { REQUIRE_ANNOTATION, SET_ANNOTATION } from '../kubevirt/annotations.js';
+import { REQUIRE_ANNOTATION } from '../kubevirt/annotations.js';
 import { parseRequire, unmet } from '../kubevirt/require.js';
+import { askedByUser, wishesOfVmi } from '../kubevirt/set-annotation.js';
 import { type ResourceSelection, selectsResource } from '../kubevirt/vmi-create.js';
 import type { Vmi } from '../kubevirt/vmi.js';
-import { ALL_AUTO, type AskedVsmmu, type OnOffAuto } from '../smmu/properties.js';
+import { ALL_AUTO } from '../smmu/properties.js';
 
 /**
  * Why no node could start a VMI, node by node; empty where one could, or where nothing can be said: a cluster whose
@@ -24,7 +24,7 @@ export function placementReasons(
     deviceName !== undefined && selectsResource(selection, deviceName) ? [deviceName] : [],
   );
   const required = parseRequire(vmi.annotations?.[REQUIRE_ANNOTATION] ?? '');
-  const asked = askedOf(vmi);
+  const asked = { ...ALL_AUTO, ...askedByUser(wishesOfVmi(vmi)) };
   const reasons: string[] = [];
   for (const profile of profiles) {
     const lacking = unmet(required, labelsOf(profile, [], false));
@@ -32,7 +32,7 @@ export function placementReasons(
       reasons.push(`node ${profile.node} lacks ${lacking.join(', ')}`);
       continue;
     }
-    const { fits, smmus } = fitNode(profile, { resources, asked, baseline: undefined });
+    const { fits, smmus } = fitNode(profile, { resources, asked });
     const [outcome] = smmus;
     // It has no such device now: nothing is known against it, and required features it has.
     if (outcome === undefined && required.length > 0) return [];
@@ -41,23 +41,4 @@ export function placementReasons(
     reasons.push(`node ${profile.node}: ${outcome.errors[0] ?? ''}`);
   }
   return reasons;
-}
-
-/** What annotation vsmmu.io/set asks of every vSMMU; auto where it says nothing. */
-function askedOf(vmi: Vmi): AskedVsmmu {
-  const text = vmi.annotations?.[SET_ANNOTATION];
-  if (text === undefined) return ALL_AUTO;
-  const { vsmmu } = parseWishes([text], `metadata.annotations[${SET_ANNOTATION}]`);
-  const onOff = (value: string | undefined): OnOffAuto =>
-    value === 'on' || value === 'off' ? value : 'auto';
-  const bits = (value: string | undefined) =>
-    value === undefined || value === 'auto' ? 'auto' : Number(value);
-  return {
-    accel: true,
-    ats: onOff(vsmmu.ats),
-    ril: onOff(vsmmu.ril),
-    cmdqv: onOff(vsmmu.cmdqv),
-    ssidsize: bits(vsmmu.ssidsize),
-    oas: bits(vsmmu.oas),
-  };
 }

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+
 import type { KubeClient } from '../cluster/kube-client.js';
 import { isKubeError } from '../cluster/kube-error.js';
 import { nodeProfileSpec } from '../cluster/node-profile-schema.js';
@@ -18,7 +20,7 @@ export async function clusterFleet(client: KubeClient, warn: (text: string) => v
     listOf(client, BASELINES),
     client.listAll(NAMESPACES),
   ]);
-  const labels = new Map(nodes.map(({ metadata }) => [metadata.name, metadata.labels ?? {}]));
+  const byName = new Map(nodes.map((node) => [node.metadata.name, node]));
   const usable = <T>(objects: readonly KubeObject[], parse: (object: KubeObject) => T): T[] =>
     objects.flatMap((object) => {
       try {
@@ -33,12 +35,23 @@ export async function clusterFleet(client: KubeClient, warn: (text: string) => v
     nodes: usable(profiles, (object): FleetNode => {
       const profile = parseNodeProfile(object);
       const spec = nodeProfileSpec.parse(object['spec']);
-      return { profile, spec, labels: labels.get(profile.node) ?? {} };
+      const node = byName.get(profile.node);
+      return { profile, spec, labels: node?.metadata.labels ?? {}, capacity: node && capacityOf(node) };
     }),
     policies: usable(policies, parsePolicy),
     baselines: new Map(usable(baselines, parseBaseline).map(({ name, status }) => [name, status])),
     namespaces: new Map(namespaces.map(({ metadata }) => [metadata.name, metadata.labels ?? {}])),
   };
+}
+
+const nodeStatus = z.object({ capacity: z.record(z.string(), z.string()) });
+
+/** undefined where no kubelet has said anything yet. Extended resources are whole numbers. */
+function capacityOf(node: KubeObject): ReadonlyMap<string, number> | undefined {
+  const status = nodeStatus.safeParse(node['status']);
+  if (!status.success) return undefined;
+  const extended = Object.entries(status.data.capacity).filter(([name]) => name.includes('/'));
+  return new Map(extended.map(([name, count]) => [name, Number(count)]));
 }
 
 /** @throws VsmmuError KUBE_NOT_FOUND that says what to install */

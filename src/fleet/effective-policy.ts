@@ -1,4 +1,7 @@
+import { SET_ANNOTATION } from '../kubevirt/annotations.js';
+import { type AskedByUser, askedByUser, wishesOfVmi } from '../kubevirt/set-annotation.js';
 import { selectsResource } from '../kubevirt/vmi-create.js';
+import type { Vmi } from '../kubevirt/vmi.js';
 import { type Labels, mismatch } from './label-selector.js';
 import {
   type OnUnresolved,
@@ -18,6 +21,25 @@ export interface PolicySubject {
   readonly resources: readonly string[];
   /** The VMI's own wish: annotation `vsmmu.io/baseline`. */
   readonly baseline?: string | undefined;
+  /** The VMI's own values: annotation `vsmmu.io/set`. */
+  readonly set?: AskedByUser;
+}
+
+/** Labels of a VMI and of its namespace. */
+export interface VmiLabels {
+  readonly vmi: Labels;
+  readonly namespace: Labels;
+}
+
+/** @throws VsmmuError WISH_MALFORMED where annotation vsmmu.io/set can't be read */
+export function subjectOf(vmi: Vmi, labels: VmiLabels): PolicySubject {
+  return {
+    namespaceLabels: labels.namespace,
+    vmiLabels: labels.vmi,
+    resources: vmi.devices.flatMap(({ deviceName }) => deviceName ?? []),
+    baseline: vmi.annotations?.[BASELINE_ANNOTATION],
+    set: askedByUser(wishesOfVmi(vmi)),
+  };
 }
 
 /** A value and who gave it: "Policy gpus", "annotation vsmmu.io/baseline", "default". */
@@ -45,11 +67,13 @@ export interface EffectivePolicy {
 
 export const BASELINE_ANNOTATION = 'vsmmu.io/baseline';
 const DEFAULT = 'default';
+const OWN = `annotation ${SET_ANNOTATION}`;
 
 /**
  * What applies to a VMI. Policies rank by priority (higher first), then by how narrowly they select (devices before
  * VMIs before namespaces), then by name. Each field, and each property by itself, comes from the first policy that
- * sets it; what none sets has its default. The order in which policies are handed in does not matter.
+ * sets it; what none sets has its default. What the VMI's own annotations say counts before all policies. The order in
+ * which policies are handed in does not matter.
  */
 export function effectivePolicy(policies: readonly Policy[], subject: PolicySubject): EffectivePolicy {
   const judged = policies.toSorted(byRank).map((policy) => ({ policy, because: whyNot(policy, subject) }));
@@ -79,8 +103,18 @@ export function effectivePolicy(policies: readonly Policy[], subject: PolicySubj
     topology: first<TopologyPolicy>((policy) => policy.topology, 'rewrite'),
     onUnresolved: first<OnUnresolved>((policy) => policy.onUnresolved, 'refuse'),
     unknownAts: first<UnknownAts>((policy) => policy.unknownAts, 'unknown'),
-    properties: chooseProperties((property) => first((policy) => policy.properties[property], unset)),
+    properties: chooseProperties((property) => {
+      const decided = first<PropertyChoice>((policy) => policy.properties[property], unset);
+      const own = subject.set?.[property];
+      return own === undefined ? decided : ownChoice(own, decided);
+    }),
   };
+}
+
+/** The webhook writes what policies decide into the same annotation: a value that both give names both. */
+function ownChoice(value: PropertyChoice, decided: Chosen<PropertyChoice>): Chosen<PropertyChoice> {
+  const same = decided.value === value && decided.from !== DEFAULT;
+  return { value, from: same ? `${OWN}, as ${decided.from}` : OWN };
 }
 
 function chooseProperties(

@@ -1,25 +1,23 @@
-import type { NodeProfile } from '../cluster/node-profile.js';
+import type { Bdf } from '../bdf.js';
+import { REQUIRE_ANNOTATION } from '../kubevirt/annotations.js';
+import { parseRequire } from '../kubevirt/require.js';
+import { wishesOfVmi } from '../kubevirt/set-annotation.js';
 import { asksForVsmmu, type ResourceSelection, selectsResource } from '../kubevirt/vmi-create.js';
 import type { Vmi } from '../kubevirt/vmi.js';
 import { askedByPolicy } from './asked-vsmmu.js';
 import type { BaselineStatus } from './baseline-object.js';
-import { BASELINE_ANNOTATION, type EffectivePolicy, effectivePolicy } from './effective-policy.js';
-import type { Labels } from './label-selector.js';
-import { fitNode, type NodeFit } from './node-fit.js';
+import { type EffectivePolicy, effectivePolicy, subjectOf, type VmiLabels } from './effective-policy.js';
+import { fitNode, type NodeFit, type NodeWish } from './node-fit.js';
+import { barredFrom, type FleetHost, membershipOf } from './node-barred.js';
 import type { Policy } from './policy.js';
 
 /** All that is known of the fleet, from a cluster or from files. */
 export interface Fleet {
-  readonly profiles: readonly NodeProfile[];
+  readonly nodes: readonly FleetHost[];
   readonly policies: readonly Policy[];
   readonly baselines: ReadonlyMap<string, BaselineStatus>;
   /** Which extended resources are vsmmu's. */
   readonly resources: ResourceSelection;
-}
-
-export interface VmiLabels {
-  readonly vmi: Labels;
-  readonly namespace: Labels;
 }
 
 export interface VmiExplanation {
@@ -33,28 +31,32 @@ export interface VmiExplanation {
   readonly nodes: readonly NodeFit[];
 }
 
-/** Would this VMI be touched, by which policy, on which nodes could it start, and what does each property become? */
+/**
+ * Would this VMI be touched, by which policy, on which nodes could it start, and what does each property become?
+ *
+ * @throws VsmmuError WISH_MALFORMED, REQUIRE_MALFORMED where an annotation of the VMI can't be read
+ */
 export function explainVmi(vmi: Vmi, labels: VmiLabels, fleet: Fleet): VmiExplanation {
-  const asked = vmi.devices.flatMap(({ deviceName }) => deviceName ?? []);
-  const policy = effectivePolicy(fleet.policies, {
-    namespaceLabels: labels.namespace,
-    vmiLabels: labels.vmi,
-    resources: asked,
-    baseline: vmi.annotations?.[BASELINE_ANNOTATION],
-  });
+  const subject = subjectOf(vmi, labels);
+  const policy = effectivePolicy(fleet.policies, subject);
   const touched = isTouched(vmi, policy, fleet.resources);
   const name = vmi.namespace === '' ? vmi.name : `${vmi.namespace}/${vmi.name}`;
   const status = policy.baseline.value === undefined ? undefined : fleet.baselines.get(policy.baseline.value);
   const wanted = askedByPolicy(policy, status);
   if (!wanted.ok) return { vmi: name, touched, policy, unresolved: wanted, nodes: [] };
-  const wish = {
-    resources: asked.filter((resource) => selectsResource(fleet.resources, resource)),
+  const { atsOf, deviceAts = 'auto' } = wishesOfVmi(vmi);
+  const wish: NodeWish = {
+    resources: subject.resources.filter((resource) => selectsResource(fleet.resources, resource)),
     asked: wanted.asked,
-    baseline: membership(policy.baseline.value, status),
+    deviceAts: (bdf: Bdf) => atsOf.get(bdf) ?? deviceAts,
+    unknownAts: policy.unknownAts.value,
   };
-  const nodes = touched.value
-    ? fleet.profiles.map((profile) => fitNode(profile, wish)).toSorted((a, b) => (a.node < b.node ? -1 : 1))
-    : [];
+  const required = parseRequire(vmi.annotations?.[REQUIRE_ANNOTATION] ?? '');
+  const fit = (host: FleetHost) => {
+    const barred = barredFrom(host, vmi, required, membershipOf(policy.baseline.value, status));
+    return fitNode(host.profile, wish, { barred, capacity: host.capacity });
+  };
+  const nodes = touched.value ? fleet.nodes.map(fit).toSorted((a, b) => (a.node < b.node ? -1 : 1)) : [];
   return { vmi: name, touched, policy, unresolved: undefined, nodes };
 }
 
@@ -73,14 +75,5 @@ function isTouched(
   return {
     value: true,
     because: ours.length === 0 ? 'it states requirements' : `it asks for ${ours.join(', ')}`,
-  };
-}
-
-function membership(name: string | undefined, status: BaselineStatus | undefined) {
-  if (name === undefined) return undefined;
-  return {
-    name,
-    members: new Set(status?.members ?? []),
-    excluded: new Map(status?.excluded.map(({ name: node, reason }) => [node, reason]) ?? []),
   };
 }

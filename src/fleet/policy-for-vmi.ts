@@ -4,7 +4,7 @@ import type { Requirement } from '../kubevirt/require.js';
 import type { Vmi } from '../kubevirt/vmi.js';
 import { askedByPolicy } from './asked-vsmmu.js';
 import { type BaselineStatus, memberLabel } from './baseline-object.js';
-import { BASELINE_ANNOTATION, effectivePolicy } from './effective-policy.js';
+import { BASELINE_ANNOTATION, effectivePolicy, subjectOf } from './effective-policy.js';
 import type { Labels } from './label-selector.js';
 import { type Policy, POLICY_PROPERTIES } from './policy.js';
 
@@ -32,16 +32,14 @@ export interface PolicyInputs {
  * The policies' values become the VMI's own explicit ones, behind those that its user set: these win. Applied to its
  * own outcome it changes nothing.
  *
- * @throws VsmmuError POLICY_UNRESOLVED where a baseline is wanted that has no values, and that is to be refused
+ * @throws VsmmuError POLICY_UNRESOLVED where a baseline is wanted that has no values, and that is to be refused;
+ *   WISH_MALFORMED where annotation vsmmu.io/set can't be read
  */
 export function policyForVmi(vmi: Vmi, inputs: PolicyInputs): PolicyForVmi {
   const annotations = vmi.annotations ?? {};
-  const policy = effectivePolicy(inputs.policies, {
-    namespaceLabels: inputs.namespaceLabels,
-    vmiLabels: inputs.vmiLabels,
-    resources: vmi.devices.flatMap(({ deviceName }) => deviceName ?? []),
-    baseline: annotations[BASELINE_ANNOTATION],
-  });
+  const labels = { vmi: inputs.vmiLabels, namespace: inputs.namespaceLabels };
+  const subject = subjectOf(vmi, labels);
+  const policy = effectivePolicy(inputs.policies, subject);
   const leftAlone = { serve: false, set: undefined, requirements: [], hookArgs: [] };
   if (policy.topology.value === 'off') return leftAlone;
   const { value: bound, from } = policy.baseline;
@@ -54,10 +52,9 @@ export function policyForVmi(vmi: Vmi, inputs: PolicyInputs): PolicyForVmi {
     });
   }
   const own = annotations[SET_ANNOTATION] ?? '';
-  const said = new Set(own.split(',').map((term) => term.split('=', 1)[0]?.trim()));
   const added = POLICY_PROPERTIES.flatMap((property) => {
     const value = wanted.asked[property];
-    return value === 'auto' || said.has(property) ? [] : [`${property}=${value}`];
+    return value === 'auto' || subject.set?.[property] !== undefined ? [] : [`${property}=${value}`];
   });
   const set = [own, ...added].filter((term) => term.trim() !== '').join(',');
   return {

@@ -39,3 +39,8 @@ export function defaultResourceOf({
   if (vendor === undefined || device === undefined) return undefined;
   return `vsmmu.io/${vendor}-${device}${ats === 'yes' ? '-ats' : ''}`;
 }
+
+/** Could an agent without a naming configuration have given the name? Any other is told by a configuration only. */
+export function isDefaultResource(resource: string): boolean {
+  return /^vsmmu\.io\/[0-9a-f]{4}-[0-9a-f]{4}(-ats)?$/.test(resource);
+}

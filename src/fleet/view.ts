@@ -8,6 +8,8 @@ export interface FleetNode {
   readonly profile: NodeProfile;
   readonly spec: NodeProfileSpec;
   readonly labels: Labels;
+  /** Extended resources that the kubelet has, by name; undefined: not known. */
+  readonly capacity?: ReadonlyMap<string, number> | undefined;
 }
 
 /** All that is known of a fleet at one moment, from a cluster or from files. */

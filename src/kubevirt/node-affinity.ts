@@ -3,7 +3,7 @@ import * as z from 'zod';
 import { jsonPointer, type JsonPatchOperation } from './json-patch.js';
 import type { Requirement } from './require.js';
 
-const expression = z.object({
+export const expression = z.object({
   key: z.string(),
   operator: z.string(),
   values: z.array(z.string()).nullish(),

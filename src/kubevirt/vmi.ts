@@ -20,6 +20,7 @@ export interface Vmi {
   readonly annotations: Readonly<Record<string, string>> | undefined;
   readonly devices: readonly DeviceRequest[];
   readonly resourceClaims: readonly ResourceClaimReference[];
+  readonly nodeSelector: Readonly<Record<string, string>> | undefined;
   readonly affinity: Affinity;
   readonly nodeName: string | undefined;
   /** "Scheduling", "Scheduled", "Running", ... */
@@ -55,6 +56,7 @@ const vmiSchema = z.object({
   spec: z
     .object({
       domain: z.object({ devices: z.object({ gpus: requests, hostDevices: requests }).nullish() }).nullish(),
+      nodeSelector: stringMap,
       affinity: affinitySchema,
       resourceClaims: z
         .array(z.object({ name: text, resourceClaimName: text, resourceClaimTemplateName: text }))
@@ -85,6 +87,7 @@ export function parseVmi(json: unknown): Vmi {
     annotations: metadata.annotations,
     devices: deviceRequests(spec),
     resourceClaims: resourceClaims(spec),
+    nodeSelector: spec?.nodeSelector,
     affinity: spec?.affinity,
     nodeName: status?.nodeName,
     phase: status?.phase,

@@ -1,5 +1,6 @@
 import type { NodeProfile } from '../cluster/node-profile.js';
-import { explainVmi, type Fleet, type VmiLabels } from '../fleet/explain-vmi.js';
+import type { VmiLabels } from '../fleet/effective-policy.js';
+import { explainVmi, type Fleet } from '../fleet/explain-vmi.js';
 import { POLICY_PROPERTIES } from '../fleet/policy.js';
 import type { Vmi } from '../kubevirt/vmi.js';
 import type { ResolvedVsmmu } from '../smmu/properties.js';
@@ -10,7 +11,7 @@ export function pageVmOf(
   vmi: Vmi,
   labels: VmiLabels,
   profile: NodeProfile,
-  fleet: Omit<Fleet, 'profiles'>,
+  fleet: Omit<Fleet, 'nodes'>,
 ): PageVm {
   const {
     vmi: key,
@@ -18,7 +19,7 @@ export function pageVmOf(
     policy,
     unresolved,
     nodes,
-  } = explainVmi(vmi, labels, { ...fleet, profiles: [profile] });
+  } = explainVmi(vmi, labels, { ...fleet, nodes: [{ profile, labels: {} }] });
   const { properties, baseline, topology, onUnresolved, unknownAts } = policy;
   const settings = [
     ...POLICY_PROPERTIES.map((name) => ({ name, ...properties[name] })),

@@ -32,7 +32,7 @@ export async function runExplainVmi(
     vmi,
     { vmi: labels, namespace: view.namespaces.get(namespace) ?? {} },
     {
-      profiles: view.nodes.map(({ profile }) => profile),
+      nodes: view.nodes,
       policies: view.policies,
       baselines: view.baselines,
       resources: options.resource,
