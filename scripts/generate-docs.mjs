@@ -68,11 +68,14 @@ async function metricsPage() {
 
 const { all: commands } = await loadCommands();
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
+const { COMPATIBILITY, COMBINATIONS } = await load('src/doctor/compatibility.ts');
+const compatibility = { rows: Object.values(COMPATIBILITY), combinations: COMBINATIONS };
 const pages = {
   'docs/errors.md': await errorsPage(),
   'docs/metrics.md': await metricsPage(),
   'docs/cli.md': cliPage(commands),
-  'docs/compatibility.md': compatibilityPage(JSON.parse(await readFile('docs/compatibility.json', 'utf8'))),
+  'docs/compatibility.md': compatibilityPage(compatibility),
+  'docs/compatibility.json': `${JSON.stringify(compatibility, null, 2)}\n`,
   'docs/man/vsmmu.1': manPage(commands, version),
 };
 const check = process.argv.includes('--check');

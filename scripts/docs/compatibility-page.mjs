@@ -1,11 +1,12 @@
-// docs/compatibility.md from docs/compatibility.json.
+// docs/compatibility.md from src/doctor/compatibility.ts.
 
 /** @param {{ rows: any[], combinations: any[] }} data @returns {string} */
 export function compatibilityPage({ rows, combinations }) {
   return [
     '# Compatibility',
     '',
-    'Generated from [compatibility.json](compatibility.json). What a host really has, `vsmmu doctor` says.',
+    'Generated from `src/doctor/compatibility.ts`, which `vsmmu doctor` reads too, and which is [JSON](compatibility.json) for',
+    'programs. What a host really has, `vsmmu doctor` says.',
     '',
     '## What each part brings',
     '| part | since | gives | without it |',

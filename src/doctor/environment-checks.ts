@@ -1,6 +1,7 @@
 import { qemuOfHelp } from '../domain/launcher.js';
 import { NOT_RECORDED } from '../host/host-source.js';
 import { notMade, ok, wrong, type CheckOutcome } from './check.js';
+import { COMPATIBILITY, named } from './compatibility.js';
 import type { Environment } from './environment.js';
 
 /** Properties that QEMU 11.1's arm-smmuv3 has beside accel. */
@@ -67,7 +68,7 @@ function checkQemuSmmu({ qemuSmmu }: Environment): CheckOutcome {
       'QEMU_SMMUV3',
       'error',
       '-device arm-smmuv3,help shows no accel',
-      'Use QEMU >= 11.0, or a build of a distribution that has it.',
+      `Use ${named(COMPATIBILITY.qemuAccel)} or newer, or a build of a distribution that has it.`,
     );
   return lacks.length === 0
     ? ok('QEMU_SMMUV3', `-device arm-smmuv3,help shows ${has.join(', ')}`)
@@ -75,7 +76,7 @@ function checkQemuSmmu({ qemuSmmu }: Environment): CheckOutcome {
         'QEMU_SMMUV3',
         'warning',
         `-device arm-smmuv3,help shows no ${lacks.join(', ')}`,
-        'Use QEMU >= 11.1; until then what it lacks is left out of domains.',
+        `Use ${named(COMPATIBILITY.qemuCmdqvAndAts)} or newer; until then what it lacks is left out of domains.`,
       );
 }
 
@@ -88,7 +89,7 @@ function checkQemuVfio({ qemuSmmu, qemuVfio }: Environment): CheckOutcome {
         'QEMU_VFIO_ATS',
         'warning',
         '-device vfio-pci,help shows no ats',
-        'Use QEMU >= 11.1 to hide ATS of devices that cannot use it; until then nothing is written for it.',
+        `Use ${named(COMPATIBILITY.qemuCmdqvAndAts)} or newer to hide ATS of devices that cannot use it; until then nothing is written for it.`,
       );
 }
 
@@ -105,7 +106,7 @@ function checkSchema({ libvirtSchema }: Environment): CheckOutcome {
     'LIBVIRT_SCHEMA',
     'warning',
     `domaincommon.rng has no ${lacks.join(', ')}${camelCase}`,
-    'Use libvirt >= 12.7, or let domains be written by override (vsmmu rewrite --target override).',
+    `Use ${named(COMPATIBILITY.libvirtAttributes)} or newer, or let domains be written by override (vsmmu rewrite --target override).`,
   );
 }
 

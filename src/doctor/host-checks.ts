@@ -2,6 +2,7 @@ import { releaseAtLeast } from '../host/kernel.js';
 import type { DeviceReport, HostReport, KernelOption, SmmuReport } from '../host/report.js';
 import type { Answer } from '../smmu/answer.js';
 import { notMade, ok, wrong, type CheckOutcome } from './check.js';
+import { COMPATIBILITY, named, rowsOf, sinceOf } from './compatibility.js';
 
 const NEEDED_OPTIONS = [
   'IOMMUFD',
@@ -34,17 +35,17 @@ function readings(answer: Answer<unknown>): string {
 }
 
 function checkVersion({ kernel: { release } }: HostReport): CheckOutcome {
-  const newEnough = releaseAtLeast(release, 6, 13);
+  const needed = COMPATIBILITY.smmuRegisters;
+  const newEnough = releaseAtLeast(release, ...sinceOf(needed));
   if (!release.known) return notMade('KERNEL_VERSION', release.because, release.remedy);
   if (newEnough === undefined) return notMade('KERNEL_VERSION', `"${release.value}" is no version`);
+  // A kernel with backports has more than its version says; the other checks ask for it.
+  const later = rowsOf(needed.part).filter((row) => releaseAtLeast(release, ...sinceOf(row)) === false);
+  const brings = later.map(({ since, gives }) => `${since} brings ${gives}`);
+  const evidence = [`Linux ${release.value}`, ...brings].join('; ');
   return newEnough
-    ? ok('KERNEL_VERSION', `Linux ${release.value}`)
-    : wrong(
-        'KERNEL_VERSION',
-        'error',
-        `Linux ${release.value}`,
-        'Use a kernel >= 6.13; 7.1 or newer also reports ATS.',
-      );
+    ? ok('KERNEL_VERSION', evidence)
+    : wrong('KERNEL_VERSION', 'error', evidence, `Use ${named(needed)} or newer.`);
 }
 
 function checkOptions({ kernel: { options } }: HostReport): CheckOutcome {
@@ -71,7 +72,7 @@ function checkReportsAts({ kernel: { reportsAts } }: HostReport): CheckOutcome {
         'KERNEL_ATS',
         'warning',
         readings(reportsAts),
-        'Use a kernel >= 7.1: until then the ATS of devices that have the capability stays unknown.',
+        `Use ${named(COMPATIBILITY.deviceAts)} or newer: until then the ATS of devices that have the capability stays unknown.`,
       );
 }
 
