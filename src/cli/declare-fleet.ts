@@ -102,6 +102,7 @@ const declareController: Declare = (program, io, finish) => {
     .option('--lease-name <name>', 'of the lease that elects the leader', 'vsmmu-controller')
     .option('--lease-seconds <n>', 'how long a silent leader stays one', leaseSeconds, 15)
     .option('--page-listen <addr:port>', 'serve the fleet page there; it has no login, so use the loopback')
+    .option('--http <addr:port>', 'serve /metrics, /healthz, /readyz and /status')
     .option('--kubeconfig <file>', "instead of the pod's service account")
     .option('--context <name>', 'of the kubeconfig')
     .addOption(

@@ -6,6 +6,7 @@ import { declareClusterCommands } from './declare-cluster.js';
 import { declareDomainCommands } from './declare-domain.js';
 import { declareFleetCommands } from './declare-fleet.js';
 import { declareHostCommands } from './declare-host.js';
+import { declareOperations } from './declare-operations.js';
 import { declareReader } from './declare-reader.js';
 import { declareShellCommands } from './declare-shell.js';
 import { declareVersion } from './declare-version.js';
@@ -56,6 +57,7 @@ export function createProgram(io: CliIo, finish: Finish): Command {
     declareReader,
     declareClusterCommands,
     declareFleetCommands,
+    declareOperations,
     declareShellCommands,
     declareVersion,
   ])

@@ -151,13 +151,18 @@ export class KubeClient {
 
   /** One request, its JSON unchecked: for discovery and reviews, which are no stored objects. */
   async request(sent: Omit<HttpRequest, 'signal'>, signal?: AbortSignal): Promise<unknown> {
+    return parseJson(await this.requestText(sent, signal), placeOf(sent));
+  }
+
+  /** The same for answers that are no JSON: logs of pods. */
+  async requestText(sent: Omit<HttpRequest, 'signal'>, signal?: AbortSignal): Promise<string> {
     const place = placeOf(sent);
     const timeout = AbortSignal.timeout(this.#timeoutMs);
     const limit = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
     const answer = await this.#transport.send({ ...sent, signal: limit });
     const text = await readBody(answer, place);
     const status = answer.statusCode ?? 0;
-    if (status >= 200 && status < 300) return parseJson(text, place);
+    if (status >= 200 && status < 300) return text;
     throw errorOfAnswer(place, status, tryJson(text), answer.headers['retry-after']);
   }
 

@@ -11,6 +11,7 @@ import { type LogFormat, type LogLevel, winstonLog } from '../../log/winston-log
 import type { Log } from '../../log/log.js';
 import type { PageServer } from '../../page/page-server.js';
 import type { CliIo } from '../io.js';
+import { serveControllerEndpoint } from '../controller-endpoint.js';
 import { clusterClient, type ClusterOptions } from '../kubeconfig.js';
 import { version } from '../version.js';
 
@@ -21,6 +22,8 @@ export interface ControllerCommandOptions extends ClusterOptions {
   readonly leaseSeconds: number;
   /** "ADDR:PORT"; absent: no page. */
   readonly pageListen?: string | undefined;
+  /** "ADDR:PORT" of metrics and probes; absent: none. */
+  readonly http?: string | undefined;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
 }
@@ -45,9 +48,13 @@ export async function runController(options: ControllerCommandOptions, io: CliIo
   });
   const controller = new FleetController({ client, caches, identity, log });
   const page = await servePageIf(options.pageListen, client, caches, log);
+  const { http } = options;
+  const endpoint = http === undefined ? undefined : await serveControllerEndpoint(http, { caches, election });
+  if (http !== undefined) log.info('Serving HTTP.', { listen: http, port: endpoint?.port });
   log.info('controller started', { identity, version });
   await Promise.all([caches.run(), election.run(signal, (term) => controller.lead(term))]);
   await page?.close();
+  await endpoint?.close();
   client.close();
   return ExitStatus.ok;
 }
