@@ -47,7 +47,10 @@ metadata:
 export function manifests() {
   const files = {};
   for (const [name, { about, set, apiVersions }] of Object.entries(CASES)) {
-    const { status, stdout, stderr } = renderChart({ set: ['tests.enabled=false', ...set], apiVersions });
+    const { status, stdout, stderr } = renderChart({
+      set: ['tests.enabled=false', 'cleanup.enabled=false', ...set],
+      apiVersions,
+    });
     if (status !== 0) throw new Error(`helm template for ${name}: ${stderr}`);
     const folder = `manifests/${name}`;
     files[`${folder}/vsmmu.yaml`] = plain(stdout);

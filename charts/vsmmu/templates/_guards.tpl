@@ -14,7 +14,11 @@
 {{- if not (or .Values.agent.enabled .Values.webhook.enabled .Values.controller.enabled) }}
 {{- fail "agent.enabled, webhook.enabled and controller.enabled are all false: nothing is left to install" }}
 {{- end }}
+{{- if and .Values.webhook.enabled .Values.hook.requireDigest (not (contains "@sha256:" (include "vsmmu.hookImage" .))) }}
+{{- fail (printf "hook.requireDigest is set, and the hook's image %s has no digest: set image.digest, or hook.image.repository and hook.image.digest" (include "vsmmu.hookImage" .)) }}
+{{- end }}
 {{- include "vsmmu.webhookGuards" . }}
+{{- include "vsmmu.presetGuards" . }}
 {{- if .Values.policies.onlyOurHook.enabled }}
 {{- if not .Values.webhook.enabled }}
 {{- fail "policies.onlyOurHook needs webhook.enabled: without the webhook no VMI has vsmmu's hook" }}
@@ -56,7 +60,7 @@
 {{- fail (printf "%s.podDisruptionBudget.maxUnavailable %v lets no node be drained" $part $budget.maxUnavailable) }}
 {{- end }}
 {{- end }}
-{{- if and (or .Values.monitoring.podMonitor.enabled .Values.monitoring.prometheusRule.enabled) (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) }}
+{{- if and (or .Values.monitoring.podMonitor.enabled .Values.monitoring.serviceMonitor.enabled .Values.monitoring.prometheusRule.enabled) (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) }}
 {{- fail "monitoring needs a Prometheus operator, and this cluster has no monitoring.coreos.com/v1" }}
 {{- end }}
 {{- if and .Values.agent.dra.enabled (not (.Capabilities.APIVersions.Has "resource.k8s.io/v1")) }}
@@ -64,5 +68,16 @@
 {{- end }}
 {{- if and .Values.webhook.enabled (not .Values.agent.profile.enabled) .Values.agent.enabled }}
 {{- fail "webhook.enabled needs agent.profile.enabled: the values it hands over come from NodeProfiles" }}
+{{- end }}
+{{- end }}
+
+{{- define "vsmmu.presetGuards" -}}
+{{- $wanted := list }}
+{{- range $name, $on := .Values.policyPresets }}{{ if $on }}{{ $wanted = append $wanted $name }}{{ end }}{{ end }}
+{{- if and $wanted (not (.Capabilities.APIVersions.Has "vsmmu.io/v1alpha1/Policy")) }}
+{{- fail (printf "policyPresets.%s needs the CRD of Policy, which this cluster has not yet: kubectl apply --server-side -f charts/vsmmu/files/crds, or install without presets and set them by helm upgrade" (first $wanted)) }}
+{{- end }}
+{{- if and $wanted (not (and .Values.webhook.enabled .Values.webhook.policies)) }}
+{{- fail "policyPresets need webhook.enabled and webhook.policies: it is the webhook that applies policies" }}
 {{- end }}
 {{- end }}

@@ -1,11 +1,13 @@
 {{/* What pods of all parts have in common. */}}
 
-{{/* Pod Security Standard "restricted". 65532 is the image's own user. */}}
+{{/* Pod Security Standard "restricted". 65532 is the image's own user; OpenShift wants to choose one itself. */}}
 {{- define "vsmmu.restrictedPod" -}}
 runAsNonRoot: true
+{{- if not .Values.openshift.enabled }}
 runAsUser: 65532
 runAsGroup: 65532
 fsGroup: 65532
+{{- end }}
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
