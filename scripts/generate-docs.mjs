@@ -40,6 +40,7 @@ async function errorsPage() {
 async function metricsPage() {
   const { METRICS } = await load('src/kubelet/metrics.ts');
   const { WEBHOOK_METRICS } = await load('src/admission/metrics.ts');
+  const { CONTROLLER_METRICS } = await load('src/cli/controller-endpoint.ts');
   const table = (metrics) => [
     '| metric | type | labels | is |',
     '|---|---|---|---|',
@@ -50,7 +51,7 @@ async function metricsPage() {
   return [
     '# Metrics',
     '',
-    "Generated from `src/kubelet/metrics.ts` and `src/admission/metrics.ts`. Prometheus' text format. Label values come from",
+    "Generated from the tables in the code. Prometheus' text format. Label values come from",
     'the configuration and from fixed words, never from pods or VMs, so that their number is bounded.',
     '',
     '## The agent',
@@ -62,6 +63,11 @@ async function metricsPage() {
     '`/metrics` on the port of `vsmmu webhook`, over HTTPS.',
     '',
     ...table(WEBHOOK_METRICS),
+    '',
+    '## The controller',
+    '`/metrics` of `vsmmu controller --http ADDR:PORT`.',
+    '',
+    ...table(CONTROLLER_METRICS),
     '',
   ].join('\n');
 }

@@ -1,7 +1,8 @@
 import type { FleetCaches } from '../fleet/fleet-caches.js';
+import { type MetricDefinitions, Metrics } from '../metrics/metrics.js';
 import { type HttpEndpoint, serveHttpEndpoint } from '../kubelet/http-endpoint.js';
 
-/** The metrics of the controller; docs/reference/metrics.md repeats this table. */
+/** The metrics of the controller; docs/metrics.md is made from this table. */
 export const CONTROLLER_METRICS = {
   vsmmu_controller_leading: {
     type: 'gauge',
@@ -14,9 +15,7 @@ export const CONTROLLER_METRICS = {
     help: 'Kinds of objects that have not been listed yet; above 0 nothing is written.',
   },
   vsmmu_controller_objects: { type: 'gauge', labels: ['kind'], help: 'Objects in memory, by kind.' },
-} as const satisfies Record<string, { type: 'gauge'; labels: readonly string[]; help: string }>;
-
-type ControllerMetric = keyof typeof CONTROLLER_METRICS;
+} as const satisfies MetricDefinitions;
 
 /** What the endpoint tells of: no name of a node or a VM is among it. */
 export interface ControllerState {
@@ -57,19 +56,10 @@ function countsOf({ caches }: ControllerState): Readonly<Record<string, number>>
 }
 
 function renderMetrics(state: ControllerState): string {
-  const samples: Record<ControllerMetric, readonly string[]> = {
-    vsmmu_controller_leading: [state.election.leading ? ' 1' : ' 0'],
-    vsmmu_controller_unsynced: [` ${state.caches.missing().length}`],
-    vsmmu_controller_objects: Object.entries(countsOf(state)).map(
-      ([kind, value]) => `{kind="${kind}"} ${value}`,
-    ),
-  };
-  return Object.entries(CONTROLLER_METRICS)
-    .flatMap(([name, { type, help }]) => [
-      `# HELP ${name} ${help}`,
-      `# TYPE ${name} ${type}`,
-      ...samples[name as ControllerMetric].map((sample) => `${name}${sample}`),
-    ])
-    .map((line) => `${line}\n`)
-    .join('');
+  const metrics = new Metrics(CONTROLLER_METRICS);
+  metrics.set('vsmmu_controller_leading', {}, state.election.leading ? 1 : 0);
+  metrics.set('vsmmu_controller_unsynced', {}, state.caches.missing().length);
+  for (const [kind, count] of Object.entries(countsOf(state)))
+    metrics.set('vsmmu_controller_objects', { kind }, count);
+  return metrics.render();
 }
