@@ -1,4 +1,5 @@
-import { expect } from '@jest/globals';
+import assert from 'node:assert/strict';
+
 import { XmlC14NMode, XmlDocument, XmlElement } from 'libxml2-wasm';
 
 import type { RewriteResult } from '../src/domain/rewrite.js';
@@ -72,10 +73,10 @@ export function expectOnlyListed(text: string, result: RewriteResult): void {
   const without = (all: string[], some: string[]) => all.filter((one) => !some.includes(one)).sort();
   const list = listed(result);
   const attributes = without(driverAttributes(after), driverAttributes(before));
-  expect(attributes.map((one) => one.replace(/^\d+ /, '')).sort()).toEqual(list.attributes);
-  expect(without(overrides(after), overrides(before))).toEqual(list.overrides);
+  assert.deepEqual(attributes.map((one) => one.replace(/^\d+ /, '')).sort(), list.attributes);
+  assert.deepEqual(without(overrides(after), overrides(before)), list.overrides);
   const modes = (document: XmlDocument) => document.find("/domain/devices/hostdev[@mode='subsystem']").length;
   const said = result.changes.filter(({ what }) => what === "<hostdev> gets mode='subsystem'").length;
-  expect(modes(after) - modes(before)).toBe(said);
-  expect(remainder(after)).toBe(remainder(before));
+  assert.equal(modes(after) - modes(before), said);
+  assert.equal(remainder(after), remainder(before));
 }

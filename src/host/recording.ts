@@ -43,6 +43,18 @@ export async function openRecording(dir: string): Promise<HostSource> {
     readPart(dir, RECORDING_FILES.pciConfig),
     readPart(dir, RECORDING_FILES.hwInfo),
   ]);
+  return recordingOf(dir, { sysfs, pciConfig, hwInfo });
+}
+
+/** The text of each file of a recording; undefined where it has none. */
+export type RecordingTexts = Readonly<Record<keyof typeof RECORDING_FILES, string | undefined>>;
+
+/**
+ * The host of a recording whose files were read already.
+ * @param dir where they stand, for messages
+ * @throws VsmmuError as openRecording does
+ */
+export function recordingOf(dir: string, { sysfs, pciConfig, hwInfo }: RecordingTexts): HostSource {
   if (sysfs === undefined && pciConfig === undefined && hwInfo === undefined)
     throw new VsmmuError('RECORDING_UNREADABLE', `${dir} holds no recording of a host`, {
       place: dir,

@@ -135,6 +135,12 @@ const anyVmi = fc
     return { ...vmi, spec: { ...vmi.spec, ...(affinity === undefined ? {} : { affinity }) } };
   });
 
+test('a VMI without a spec is left to its schema: no patch that cannot be applied', () => {
+  const vmi = { metadata: { name: 'vm', annotations: { [REQUIRE_ANNOTATION]: 'ats' } } };
+  const patched = apply(vmi, patchCreatedVmi(parseVmi(vmi), DEFAULT_RESOURCES, HOOK));
+  expect(patched).not.toHaveProperty('spec');
+});
+
 describe('what a VMI requires becomes an affinity to nodes', () => {
   const ATS = { key: 'vsmmu.io/ats', operator: 'In', values: ['on'] };
   const SSID = { key: 'vsmmu.io/ssidsize', operator: 'Gt', values: ['15'] };

@@ -60,6 +60,7 @@ export function patchCreatedVmi(
   const at = jsonPointer('metadata', 'annotations');
   if (!asksForVsmmu(vmi, selection) || !decided.serve)
     return patchStringMap(at, vmi.annotations, { [RESOLVED_ANNOTATION]: undefined });
+  const required = [...parseRequire(annotations[REQUIRE_ANNOTATION] ?? ''), ...decided.requirements];
   return [
     ...patchStringMap(at, vmi.annotations, {
       [RESOLVED_ANNOTATION]: undefined,
@@ -69,9 +70,6 @@ export function patchCreatedVmi(
       }),
       ...(decided.set === undefined ? {} : { [SET_ANNOTATION]: decided.set }),
     }),
-    ...requireNodes(vmi.affinity, [
-      ...parseRequire(annotations[REQUIRE_ANNOTATION] ?? ''),
-      ...decided.requirements,
-    ]),
+    ...(vmi.hasSpec ? requireNodes(vmi.affinity, required) : []),
   ];
 }

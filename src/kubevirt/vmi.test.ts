@@ -26,6 +26,7 @@ describe('what is read of a VMI', () => {
       name: 'vm',
       namespace: 'ns',
       annotations: { a: 'b' },
+      hasSpec: true,
       devices: [
         { list: 'gpus', index: 0, name: 'gpu0', deviceName: 'vsmmu.io/gb200', claimName: undefined },
         { list: 'hostDevices', index: 0, name: 'nic', deviceName: undefined, claimName: 'nics' },

@@ -18,6 +18,8 @@ export interface Vmi {
   readonly namespace: string;
   /** undefined: the object has no such map at all, which a JSON patch must know. */
   readonly annotations: Readonly<Record<string, string>> | undefined;
+  /** A VMI without one is refused by its schema, but only after admission has seen it. */
+  readonly hasSpec: boolean;
   readonly devices: readonly DeviceRequest[];
   readonly resourceClaims: readonly ResourceClaimReference[];
   readonly nodeSelector: Readonly<Record<string, string>> | undefined;
@@ -85,6 +87,7 @@ export function parseVmi(json: unknown): Vmi {
     name: metadata.name ?? metadata.generateName ?? '',
     namespace: metadata.namespace ?? '',
     annotations: metadata.annotations,
+    hasSpec: spec != null,
     devices: deviceRequests(spec),
     resourceClaims: resourceClaims(spec),
     nodeSelector: spec?.nodeSelector,

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+
+import { parseWishes } from '../../src/domain/wishes.js';
+import { sidecarImages, withHookSidecar } from '../../src/kubevirt/hook-sidecars.js';
+import { parseRequire } from '../../src/kubevirt/require.js';
+import { parseAnnotation, renderAnnotation } from '../../src/kubevirt/resolved-annotation.js';
+import { Input } from './input.js';
+import { resultOrRefusal } from './refusal.js';
+
+const OURS = { image: 'registry.example/vsmmu:1', imagePullPolicy: 'Never' } as const;
+
+/**
+ * The texts of the annotations that vsmmu reads. What was read is written so that it is read as the same again; ranges
+ * hold; and our sidecar among others is there once, theirs stay.
+ */
+export function fuzz(data: Uint8Array): void {
+  const input = new Input(data);
+  const read = input.pick([resolved, require, set, sidecars]);
+  read(input.text());
+}
+
+function resolved(text: string): void {
+  const outcome = resultOrRefusal(() => parseAnnotation(text));
+  if ('refused' in outcome) return;
+  const { node, features } = outcome.value;
+  const written = renderAnnotation(features, node);
+  const again = parseAnnotation(written);
+  assert.equal(again.node, node);
+  assert.deepEqual([...again.features.devices.keys()], [...features.devices.keys()]);
+  for (const [bdf, device] of features.devices) {
+    assert.deepEqual(again.features.devices.get(bdf), device);
+    const { limits, obstacles } = device.smmu;
+    assert.ok(limits === undefined || (limits.ssidsize <= 31 && limits.oas <= 64));
+    assert.ok(limits !== undefined || obstacles.length > 0, 'without limits there is a reason');
+  }
+  assert.equal(renderAnnotation(again.features, node), written, 'written the same again');
+}
+
+function require(text: string): void {
+  const outcome = resultOrRefusal(() => parseRequire(text));
+  if ('refused' in outcome) return;
+  for (const { label, operator, value } of outcome.value) {
+    assert.match(label, /^vsmmu\.io\/(accel|ats|ril|cmdqv|ssidsize|oas)$/);
+    assert.match(value, operator === 'In' ? /^on$/ : /^\d{1,2}$/);
+  }
+}
+
+function set(text: string): void {
+  const outcome = resultOrRefusal(() => parseWishes([text]));
+  if ('refused' in outcome) return;
+  const { vsmmu, deviceAts, atsOf } = outcome.value;
+  const spelled = [
+    ...Object.entries(vsmmu).map(([name, value]) => `${name}=${value}`),
+    ...(deviceAts === undefined ? [] : [`device.ats=${deviceAts}`]),
+    ...[...atsOf].map(([bdf, value]) => `${bdf}.ats=${value}`),
+  ];
+  for (const value of Object.values(vsmmu)) assert.match(value, /^(on|off|auto|\d{1,2})$/);
+  assert.deepEqual(parseWishes(spelled), outcome.value, 'written out, they are the same wishes');
+}
+
+function sidecars(text: string): void {
+  const outcome = resultOrRefusal(() => withHookSidecar(text, OURS));
+  if ('refused' in outcome) return;
+  const { value: written } = outcome;
+  const before = sidecarImages(text);
+  const after = sidecarImages(written);
+  assert.equal(withHookSidecar(written, OURS), written, 'added once');
+  assert.ok(after.includes(OURS.image));
+  const foreign = (images: readonly (string | undefined)[]) =>
+    images.filter((image) => image === undefined || !image.startsWith('registry.example/vsmmu'));
+  assert.deepEqual(foreign(after), foreign(before), "others' stay in their order");
+}
