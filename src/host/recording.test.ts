@@ -292,13 +292,22 @@ describe('a recording', () => {
   });
 
   test('damaged lines are told with file and line, and nothing is made of them', async () => {
-    const lines = [...SYSFS, `F ${DEVICE}/revision mode=444 = "0x`, 'X what', 'L /sys/a'];
+    const lines = [
+      ...SYSFS,
+      `F ${DEVICE}/revision mode=444 = "0x`,
+      'X what',
+      'L /sys/a',
+      'constructor /sys/b',
+      '__proto__ x',
+    ];
     put({ sysfs: lines });
     const { findings, devices } = await probe();
     expect(findings.map(({ subject }) => subject.slice(subject.lastIndexOf('/') + 1))).toEqual([
       'sysfs.txt:15',
       'sysfs.txt:16',
       'sysfs.txt:17',
+      'sysfs.txt:18',
+      'sysfs.txt:19',
     ]);
     expect(devices[0]?.vendor).toBe(0x10de);
   });

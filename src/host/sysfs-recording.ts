@@ -86,7 +86,9 @@ export function parseSysfsRecording(text: string): SysfsRecording {
 
 function parseLine(line: string): ReturnType<Parse> {
   const space = line.indexOf(' ');
-  const parse = LINES[line.slice(0, Math.max(space, 0))];
+  const kind = line.slice(0, Math.max(space, 0));
+  // Not what every object inherits, such as "constructor".
+  const parse = Object.hasOwn(LINES, kind) ? LINES[kind] : undefined;
   return parse?.(line.slice(space + 1)) ?? 'the line is of no known kind (D, L, F, W, B, DEV, #)';
 }
 

@@ -25,7 +25,8 @@ export function fuzz(data: Uint8Array): void {
   const bytes = input.take(4096);
   const whole = read(bytes);
   expectInBytes(whole, bytes);
-  expectKept(read(bytes.subarray(0, cut)), whole);
+  // A function of 256 bytes without PCI Express ends there, and no kernel reads more of it (pci_cfg_space_size()).
+  if (cut !== 256) expectKept(read(bytes.subarray(0, cut)), whole);
   expectPrinted(bytes, damagedRow);
 }
 

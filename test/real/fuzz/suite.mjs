@@ -50,7 +50,7 @@ async function fuzz(ctx, jazzer, target) {
   try {
     await Promise.all([mkdir(found), mkdir(artifacts)]);
     const { status, output } = await jazzer.fuzz(target, [found, corpus], { seconds, artifacts });
-    const runs = /number_of_executed_units:\s+(\d+)/.exec(output)?.[1];
+    const runs = /#(\d+)\s+DONE/.exec(output)?.[1];
     const covered = output.match(/cov: \d+ ft: \d+/g)?.at(-1);
     ctx.log(`${target.name}: ${runs ?? '?'} runs in ${seconds} s, ${covered ?? 'no coverage'}`);
     if (status !== 0) throw await crash(ctx, target, artifacts, status, output);
