@@ -16,7 +16,7 @@ import {
   RESOLVED_ANNOTATION,
   SET_ANNOTATION,
 } from '../../src/kubevirt/annotations.js';
-import { renderAnnotation } from '../../src/kubevirt/resolved-annotation.js';
+import { renderAnnotation } from '../../src/kubevirt/write-resolved.js';
 import { graceHost } from '../fixtures/domain/host.js';
 import { Input } from './input.js';
 

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { parseWishes } from '../../src/domain/wishes.js';
 import { sidecarImages, withHookSidecar } from '../../src/kubevirt/hook-sidecars.js';
 import { parseRequire } from '../../src/kubevirt/require.js';
-import { parseAnnotation, renderAnnotation } from '../../src/kubevirt/resolved-annotation.js';
+import { parseAnnotation } from '../../src/kubevirt/read-resolved.js';
+import { renderAnnotation } from '../../src/kubevirt/write-resolved.js';
 import { Input } from './input.js';
 import { resultOrRefusal } from './refusal.js';
 

@@ -4,7 +4,8 @@ import { featuresOf } from '../../src/host/features.js';
 import { probeHost } from '../../src/host/probe.js';
 import { recordingOf } from '../../src/host/recording.js';
 import type { HostReport } from '../../src/host/report.js';
-import { parseAnnotation, renderAnnotation } from '../../src/kubevirt/resolved-annotation.js';
+import { parseAnnotation } from '../../src/kubevirt/read-resolved.js';
+import { renderAnnotation } from '../../src/kubevirt/write-resolved.js';
 import { Input } from './input.js';
 import { refusalCode, resultOrRefusal } from './refusal.js';
 
