@@ -31,7 +31,8 @@ export class DeviceProber {
   readonly #root: string;
   readonly #options: ProberOptions;
   readonly #cacheKey: () => CacheKey | undefined;
-  #cache: ReplyCache | undefined;
+  /** undefined: not opened yet; null: boot or kernel could not be told. */
+  #cache: ReplyCache | null | undefined;
   #lock: Promise<LockResult> | undefined;
   #search: { readonly at: number; readonly result: Promise<HolderSearch> } | undefined;
   /** Questions without an answer yet, and bindings given up at their time limit: the lock stays until they end. */
@@ -92,11 +93,11 @@ export class DeviceProber {
     }
   }
 
-  #openCache(): ReplyCache | undefined {
+  #openCache(): ReplyCache | null {
     if (this.#cache === undefined) {
       const key = this.#cacheKey();
       const path = this.#options.cachePath ?? join(this.#root, REPLY_CACHE);
-      if (key !== undefined) this.#cache = ReplyCache.open(path, key);
+      this.#cache = key === undefined ? null : ReplyCache.open(path, key);
     }
     return this.#cache;
   }

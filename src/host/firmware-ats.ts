@@ -1,7 +1,6 @@
 import { bdfParts, type Bdf } from '../bdf.js';
 import { known, unknown, type Answer } from '../smmu/answer.js';
-import { remedyFor, type HostSource } from './host-source.js';
-import { PCI_DEVICES } from './sysfs-device.js';
+import { remedyFor, type HostSource, type Read } from './host-source.js';
 
 const IORT = '/sys/firmware/acpi/tables/IORT';
 
@@ -41,8 +40,47 @@ export function parseIort(bytes: Uint8Array): RootComplexAts | string {
   return found;
 }
 
-/** Reads the IORT once for a whole host. */
-export function readIort(source: HostSource): Answer<RootComplexAts> {
+/**
+ * Does firmware allow ATS on the root complex above a device? Without its word the kernel never enables ATS
+ * (arm_smmu_ats_supported(), drivers/iommu/arm/arm-smmu-v3): a no is definite, a yes only one condition of several.
+ * The table and each host bridge are read once.
+ */
+export class FirmwareAts {
+  readonly #source: HostSource;
+  readonly #iort: Answer<RootComplexAts>;
+  readonly #bridges = new Map<string, Answer<boolean> | undefined>();
+
+  constructor(source: HostSource) {
+    this.#source = source;
+    this.#iort = readIort(source);
+  }
+
+  /** @param link the function's link in /sys/bus/pci/devices */
+  of(bdf: Bdf, link: Read<string>): Answer<boolean> {
+    const iort = this.#iort;
+    if (!iort.known) return this.#deviceTree(link) ?? iort;
+    const { domain } = bdfParts(bdf);
+    const ats = iort.value.get(domain);
+    return ats === undefined
+      ? unknown(
+          `the IORT has no root complex of PCI segment ${domain}`,
+          'Ask the vendor for a corrected IORT.',
+        )
+      : known(ats, {
+          reading: `root complex of segment ${domain}: ats_attribute bit 0 = ${ats ? 1 : 0}`,
+          source: IORT,
+        });
+  }
+
+  #deviceTree(link: Read<string>): Answer<boolean> | undefined {
+    const bridge = link.ok ? HOST_BRIDGE.exec(link.value)?.[1] : undefined;
+    if (bridge === undefined) return undefined;
+    if (!this.#bridges.has(bridge)) this.#bridges.set(bridge, deviceTreeAts(this.#source, bridge));
+    return this.#bridges.get(bridge);
+  }
+}
+
+function readIort(source: HostSource): Answer<RootComplexAts> {
   const bytes = source.readBytes(IORT);
   if (!bytes.ok)
     return unknown(
@@ -55,29 +93,11 @@ export function readIort(source: HostSource): Answer<RootComplexAts> {
     : known(parsed, { reading: `${parsed.size} root complexes`, source: IORT });
 }
 
-/**
- * Does firmware allow ATS on the root complex above the device? Without its word the kernel never enables ATS
- * (arm_smmu_ats_supported(), drivers/iommu/arm/arm-smmu-v3): a no is definite, a yes only one condition of several.
- */
-export function firmwareAtsOf(source: HostSource, bdf: Bdf, iort: Answer<RootComplexAts>): Answer<boolean> {
-  if (!iort.known) return deviceTreeAts(source, bdf) ?? iort;
-  const { domain } = bdfParts(bdf);
-  const ats = iort.value.get(domain);
-  return ats === undefined
-    ? unknown(`the IORT has no root complex of PCI segment ${domain}`, 'Ask the vendor for a corrected IORT.')
-    : known(ats, {
-        reading: `root complex of segment ${domain}: ats_attribute bit 0 = ${ats ? 1 : 0}`,
-        source: IORT,
-      });
-}
+/** What stands above the root bus on a function's path: with a device tree, a platform device. */
+const HOST_BRIDGE = /(?:^|\/)(devices\/.*?)\/pci[0-9a-f]{4,}:[0-9a-f]{2}\//;
 
 /** The property `ats-supported` of the host bridge's node; Linux reads it from 6.11 on. */
-function deviceTreeAts(source: HostSource, bdf: Bdf): Answer<boolean> | undefined {
-  const link = source.readLink(`${PCI_DEVICES}/${bdf}`);
-  const bridge = link.ok
-    ? /(?:^|\/)(devices\/.*?)\/pci[0-9a-f]{4,}:[0-9a-f]{2}\//.exec(link.value)?.[1]
-    : undefined;
-  if (bridge === undefined) return undefined;
+function deviceTreeAts(source: HostSource, bridge: string): Answer<boolean> | undefined {
   const node = `/sys/${bridge}/of_node`;
   const there = source.exists(node);
   if (!there.ok || !there.value) return undefined;

@@ -1,4 +1,4 @@
-import { accessSync, closeSync, openSync, readSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import type { Bdf } from '../bdf.js';
 import { errnoOf, messageOf } from '../errors.js';
 import type { DeviceReplies } from './hw-info.js';
@@ -36,15 +36,14 @@ class LiveHost implements HostSource {
   }
 
   readText(path: string): Read<string> {
-    const bytes = this.readBytes(path);
-    return bytes.ok ? succeeded(Buffer.from(bytes.value).toString('utf8')) : bytes;
+    return limited(
+      path,
+      this.#read(path, CONTENT_LIMIT + 1, (bytes) => bytes.toString('utf8')),
+    );
   }
 
   readBytes(path: string): Read<Uint8Array> {
-    const bytes = this.#read(path, CONTENT_LIMIT + 1);
-    return bytes.ok && bytes.value.length > CONTENT_LIMIT
-      ? failed('EFBIG', `${path} holds more than ${CONTENT_LIMIT} bytes`)
-      : bytes;
+    return limited(path, this.#read(path, CONTENT_LIMIT + 1, copied));
   }
 
   readLink(path: string): Read<string> {
@@ -56,15 +55,12 @@ class LiveHost implements HostSource {
   }
 
   exists(path: string): Read<boolean> {
-    const found = attempt(path, () => {
-      accessSync(this.#on(path));
-      return true;
-    });
-    return !found.ok && (found.errno === 'ENOENT' || found.errno === 'ENOTDIR') ? succeeded(false) : found;
+    // ENOENT and ENOTDIR yield undefined, which costs less than an error: most of what is asked for is not there.
+    return attempt(path, () => statSync(this.#on(path), { throwIfNoEntry: false }) !== undefined);
   }
 
   pciConfig(bdf: Bdf): Read<Uint8Array> {
-    return this.#read(`/sys/bus/pci/devices/${bdf}/config`, CONFIG_SPACE);
+    return this.#read(`/sys/bus/pci/devices/${bdf}/config`, CONFIG_SPACE, copied);
   }
 
   devicesBeyondSysfs(): readonly Bdf[] {
@@ -89,12 +85,15 @@ class LiveHost implements HostSource {
     return this.#root + path;
   }
 
-  /** sysfs files report a size that is not their content's, so read until the end. */
-  #read(path: string, limit: number): Read<Uint8Array> {
+  /**
+   * sysfs files report a size that is not their content's, so read until the end.
+   * @param take makes the result of a buffer that the next reading overwrites
+   */
+  #read<T>(path: string, limit: number, take: (bytes: Buffer) => T): Read<T> {
     return attempt(path, () => {
       const fd = openSync(this.#on(path), 'r');
       try {
-        return readToEnd(fd, limit);
+        return take(readToEnd(fd, limit));
       } finally {
         closeSync(fd);
       }
@@ -102,16 +101,27 @@ class LiveHost implements HostSource {
   }
 }
 
+function copied(bytes: Buffer): Uint8Array {
+  return new Uint8Array(bytes);
+}
+
+function limited<T extends { readonly length: number }>(path: string, content: Read<T>): Read<T> {
+  return content.ok && content.value.length > CONTENT_LIMIT
+    ? failed('EFBIG', `${path} holds more than ${CONTENT_LIMIT} bytes`)
+    : content;
+}
+
 /** Reads are synchronous, so that one buffer does for all that fits into it. */
 const PAGE = Buffer.alloc(FIRST_READ);
 
-function readToEnd(fd: number, limit: number): Uint8Array {
+function readToEnd(fd: number, limit: number): Buffer {
   let buffer: Buffer = PAGE;
   for (let length = 0; ;) {
-    const read = readSync(fd, buffer, length, buffer.length - length, null);
+    const room = buffer.length - length;
+    const read = readSync(fd, buffer, length, room, null);
     length += read;
     // sysfs hands out a page at a time; less than the smallest page there is, is the end.
-    if (read < FIRST_READ || length === limit) return Uint8Array.from(buffer.subarray(0, length));
+    if (read < Math.min(room, FIRST_READ) || length === limit) return buffer.subarray(0, length);
     if (length < buffer.length) continue;
     const larger = Buffer.allocUnsafe(Math.min(limit, 4 * buffer.length));
     buffer.copy(larger, 0, 0, length);

@@ -12,7 +12,10 @@ export function isBridge(device: Pick<SysfsDevice, 'classCode'>): boolean {
 }
 
 /** vfio-pci by name, a variant driver by its vfio-dev entry; without sysfs, a reply shows that the cdev was there. */
-export function isVfioBound(device: SysfsDevice, reply: HwInfoReply | undefined): boolean {
+export function isVfioBound(
+  device: Pick<SysfsDevice, 'driver' | 'driverKnown' | 'vfioName'>,
+  reply: HwInfoReply | undefined,
+): boolean {
   if (device.driver === 'vfio-pci' || device.vfioName !== undefined) return true;
   return !device.driverKnown && reply !== undefined && reply.kind !== 'not-asked';
 }

@@ -1,19 +1,17 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
+import { compareBdf, type Bdf } from '../bdf.js';
 import { reportDevice, type Surveyed } from './device-report.js';
-import { firmwareAtsOf, readIort } from './firmware-ats.js';
 import type { DeviceReplies } from './hw-info.js';
 import type { HostSource, HwInfoTarget } from './host-source.js';
 import { kernelOptions } from './kernel-config.js';
 import { kernelCommandLine, kernelRelease, kernelReportsAts, noAtsOf } from './kernel.js';
 import { isVfioBound } from './passthrough.js';
-import { readCapabilities } from './pci-capabilities.js';
 import { collectFindings } from './probe-findings.js';
 import type { DeviceReport, HostReport, KernelReport } from './report.js';
 import { reportSmmus } from './smmu-reports.js';
-import { PCI_DEVICES, readSysfsDevice, type SysfsDevice } from './sysfs-device.js';
+import { surveyHost } from './survey.js';
+import type { SysfsDevice } from './sysfs-device.js';
 import { Patience } from './patience.js';
-import { pcieRootOf, resetMethodsOf, sriovOf } from './topology.js';
+import { turns } from './turns.js';
 
 export interface ProbeOptions {
   readonly signal?: AbortSignal | undefined;
@@ -24,28 +22,28 @@ export interface ProbeOptions {
   readonly patienceMs?: number | undefined;
 }
 
-/** Work between two turns of the event loop: an agent answers its kubelet meanwhile. */
-const TURN_MS = 8;
 /** IOMMU groups asked at once: a device that takes 30 s to open must not hold up the others. */
 const GROUPS_AT_ONCE = 4;
 
 /** Reads everything there is to know of a host's PCI functions and SMMUs, each with its evidence. */
 export async function probeHost(source: HostSource, options: ProbeOptions = {}): Promise<HostReport> {
-  const devices = await survey(source, options.signal);
+  const { devices, smmus: names } = await surveyHost(source, options.signal);
   const replies = await askDevices(source, devices, options);
+  const turn = turns(options.signal);
   const kernel = kernelReport(source, devices, replies);
+  await turn();
   const asked = [...replies].map(([bdf, told]) => ({ bdf, smmu: nameOf(devices.get(bdf)), ...told }));
-  const smmus = reportSmmus(smmuNames(source), asked, kernel);
+  const smmus = reportSmmus(names, asked, kernel);
   const named = new Map(smmus.smmus.map((smmu) => [smmu.name, smmu]));
   const sysfs = new Map([...devices].map(([bdf, device]) => [bdf, device.sysfs]));
   const reports: DeviceReport[] = [];
-  const pause = pauses(options.signal);
   for (const [bdf, device] of devices) {
-    await pause();
+    await turn();
     const name = nameOf(device);
     const smmu = smmus.of.get(bdf) ?? (name === undefined ? undefined : named.get(name));
     reports.push(reportDevice(device, { replies: replies.get(bdf), smmu, kernel, devices: sysfs }));
   }
+  await turn();
   return {
     origin: source.origin,
     kernel,
@@ -53,38 +51,6 @@ export async function probeHost(source: HostSource, options: ProbeOptions = {}):
     devices: reports,
     findings: [...source.findings, ...collectFindings(source, devices, replies), ...smmus.findings],
   };
-}
-
-/** Gives the event loop a turn when enough time has gone by since the last. */
-function pauses(signal: AbortSignal | undefined): () => Promise<void> | undefined {
-  let last = performance.now();
-  const pause = async () => {
-    await nextTurn(undefined, { signal });
-    last = performance.now();
-  };
-  return () => (performance.now() - last > TURN_MS ? pause() : undefined);
-}
-
-async function survey(source: HostSource, signal: AbortSignal | undefined): Promise<Map<Bdf, Surveyed>> {
-  const listed = source.list(PCI_DEVICES);
-  const names = listed.ok ? listed.value.map((name) => parseBdf(name)) : [];
-  const bdfs = [...new Set([...names, ...source.devicesBeyondSysfs()])].filter((bdf) => bdf !== undefined);
-  const iort = readIort(source);
-  const devices = new Map<Bdf, Surveyed>();
-  const pause = pauses(signal);
-  for (const bdf of bdfs.sort(compareBdf)) {
-    await pause();
-    const sysfs = readSysfsDevice(source, bdf);
-    devices.set(bdf, {
-      sysfs,
-      config: readCapabilities(source.pciConfig(bdf), `config space of ${bdf}`),
-      pcieRoot: pcieRootOf(source, bdf),
-      resetMethods: resetMethodsOf(source, bdf),
-      sriov: sriovOf(source, bdf, sysfs.physicalFunction),
-      firmwareAts: firmwareAtsOf(source, bdf, iort),
-    });
-  }
-  return devices;
 }
 
 /**
@@ -99,12 +65,12 @@ async function askDevices(
   const replies = new Map<Bdf, DeviceReplies>();
   const waiting = askableGroups(devices).values();
   const patience = new Patience(patienceMs);
-  const pause = pauses(signal);
+  const turn = turns(signal);
   const worker = async () => {
     for (const group of waiting)
       for (const sysfs of group) {
         signal?.throwIfAborted();
-        await pause();
+        await turn();
         const ask = () => source.hwInfo(targetOf(sysfs, devices));
         const reply = withoutNode(sysfs, await patience.waitFor(ask, sysfs.bdf));
         if (sysfs.driverKnown || reply.hwInfo.kind !== 'not-asked') replies.set(sysfs.bdf, reply);
@@ -169,11 +135,6 @@ function kernelReport(
     reportsAts: kernelReportsAts(release, witnesses),
     options: kernelOptions(source, release),
   };
-}
-
-function smmuNames(source: HostSource): string[] {
-  const names = source.list('/sys/class/iommu');
-  return names.ok ? names.value.filter((name) => name.startsWith('smmu3.')) : [];
 }
 
 function nameOf(device: Surveyed | undefined): string | undefined {

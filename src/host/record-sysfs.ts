@@ -8,6 +8,7 @@ import { RECORDING_END, RECORDING_START } from './sysfs-recording.js';
 
 /** What is recorded of a PCI function. Not here: serial_number, vpd, and everything below it (net devices, MAC addresses). */
 const FILES = [
+  'modalias',
   'vendor',
   'device',
   'class',

@@ -1,10 +1,11 @@
-import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
+import { parseBdf, type Bdf } from '../bdf.js';
 import { known, unknown, type Answer } from '../smmu/answer.js';
 import { failed, remedyFor, succeeded, type HostSource, type Read } from './host-source.js';
+import { identityOf, readPciIds } from './pci-ids.js';
 import type { Finding } from './report.js';
+import { IOMMU_CLASS, type SmmuClass } from './smmu-class.js';
 
 export const PCI_DEVICES = '/sys/bus/pci/devices';
-const IOMMU_CLASS = '/sys/class/iommu';
 
 /** What sysfs says of a PCI function. */
 export interface SysfsDevice {
@@ -12,7 +13,7 @@ export interface SysfsDevice {
   readonly vendor: number | undefined;
   readonly device: number | undefined;
   readonly classCode: number | undefined;
-  /** Ids of the function and its subsystem, as text for comparing; "" where no VFIO driver has it. */
+  /** Ids of the function and its subsystem, as text for comparing: "10de:2941 10de:1a8f". */
   readonly ids: string;
   /** undefined: no driver, or not told (`driverKnown`). */
   readonly driver: string | undefined;
@@ -31,7 +32,12 @@ export interface SysfsDevice {
   readonly findings: readonly Finding[];
 }
 
-export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
+/** What one function says of itself; its group mates are known once all functions were read. */
+export function readSysfsDevice(
+  source: HostSource,
+  bdf: Bdf,
+  smmus: SmmuClass,
+): Omit<SysfsDevice, 'groupMates'> {
   const at = `${PCI_DEVICES}/${bdf}`;
   const findings: Finding[] = [];
   const damaged = (path: string, what: string) =>
@@ -41,30 +47,22 @@ export function readSysfsDevice(source: HostSource, bdf: Bdf): SysfsDevice {
       message: `${path} ${what}`,
       remedy: 'Record the host again, or look at the file on the host.',
     });
-  const hexFile = (name: string): number | undefined => {
-    const read = source.readText(`${at}/${name}`);
-    if (!read.ok) return undefined;
-    const text = read.value.trim();
-    if (/^0x[0-9a-f]{1,8}$/i.test(text)) return Number(text);
-    damaged(`${at}/${name}`, `holds ${JSON.stringify(text.slice(0, 40))}, not a hex number`);
-    return undefined;
-  };
 
   const driver = driverOf(source, at, damaged);
   const group = iommuGroup(source, at);
   const vfioName = vfioNameOf(source, at);
+  const ids = readPciIds(source, at, damaged);
   return {
     bdf,
-    vendor: hexFile('vendor'),
-    device: hexFile('device'),
-    classCode: hexFile('class'),
-    ids: vfioName.ok ? identityOf(source, at) : '',
+    vendor: ids.vendor,
+    device: ids.device,
+    classCode: ids.classCode,
+    ids: identityOf(ids),
     driver: driver.ok ? driver.value : undefined,
     driverKnown: driver.ok,
-    smmu: smmuName(source, at, bdf),
+    smmu: smmuName(source, at, bdf, smmus),
     iommuGroup: group,
-    unconfined: vfioName.ok ? unconfined(source, at, group) : undefined,
-    groupMates: group.known ? groupMates(source, group.value, bdf) : [],
+    unconfined: vfioName.ok && vfioName.value !== undefined ? unconfined(source, at, group) : undefined,
     numaNode: numaNode(source, at, damaged),
     vfioName: vfioName.ok ? vfioName.value : undefined,
     cdev: cdevOf(source, vfioName),
@@ -87,20 +85,12 @@ function driverOf(
   return failed('EINVAL', 'its driver link leads to no driver');
 }
 
-/** Read only of VFIO devices, which alone are asked and remembered. */
-function identityOf(source: HostSource, at: string): string {
-  return ['vendor', 'device', 'subsystem_vendor', 'subsystem_device']
-    .map((name) => source.readText(`${at}/${name}`))
-    .map((read) => (read.ok ? read.value.trim() : '-'))
-    .join(':');
-}
-
 function lastName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
 /** The device's own `iommu` link; on a kernel without it, the list of devices that the SMMU has. */
-function smmuName(source: HostSource, at: string, bdf: Bdf): Answer<string> {
+function smmuName(source: HostSource, at: string, bdf: Bdf, smmus: SmmuClass): Answer<string> {
   const link = source.readLink(`${at}/iommu`);
   if (link.ok) {
     const name = lastName(link.value);
@@ -113,12 +103,9 @@ function smmuName(source: HostSource, at: string, bdf: Bdf): Answer<string> {
           evidence,
         );
   }
-  const classes = source.list(IOMMU_CLASS);
-  for (const name of classes.ok ? classes.value : []) {
-    const path = `${IOMMU_CLASS}/${name}/devices/${bdf}`;
-    if (name.startsWith('smmu3.') && source.readLink(path).ok)
-      return known(name, { reading: bdf, source: path });
-  }
+  const name = smmus.of(bdf);
+  if (name !== undefined)
+    return known(name, { reading: bdf, source: `${IOMMU_CLASS}/${name}/devices/${bdf}` });
   return link.errno === 'ENOENT'
     ? unknown(
         'the kernel shows no IOMMU in front of it',
@@ -150,18 +137,11 @@ function unconfined(source: HostSource, at: string, group: Answer<number>): stri
     const link = source.exists(`${at}/iommu_group`);
     return link.ok && !link.value ? 'no IOMMU stands in front of it' : undefined;
   }
-  const name = source.readText(`/sys/kernel/iommu_groups/${group.value}/name`);
+  const path = `/sys/kernel/iommu_groups/${group.value}/name`;
+  const named = source.exists(path);
+  if (named.ok && !named.value) return undefined;
+  const name = source.readText(path);
   return name.ok && name.value.trim() === 'vfio-noiommu' ? 'vfio has it in no-IOMMU mode' : undefined;
-}
-
-function groupMates(source: HostSource, group: number, self: Bdf): Bdf[] {
-  const members = source.list(`/sys/kernel/iommu_groups/${group}/devices`);
-  if (!members.ok) return [];
-  return members.value
-    .map((name) => parseBdf(name))
-    .filter((bdf) => bdf !== undefined && bdf !== self)
-    .filter((bdf) => bdf !== undefined)
-    .sort(compareBdf);
 }
 
 /** -1 is the kernel saying "no node"; no file at all is a kernel without CONFIG_NUMA. */
@@ -187,6 +167,8 @@ function numaNode(
 }
 
 function vfioNameOf(source: HostSource, at: string): Read<string | undefined> {
+  const there = source.exists(`${at}/vfio-dev`);
+  if (there.ok && !there.value) return succeeded(undefined);
   const names = source.list(`${at}/vfio-dev`);
   if (!names.ok) return names;
   return { ok: true, value: names.value.find((name) => /^vfio\d+$/.test(name)) };

@@ -1,15 +1,17 @@
 import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
 import { known, unknown, type Answer } from '../smmu/answer.js';
-import { remedyFor, type HostSource } from './host-source.js';
+import { remedyFor, type HostSource, type Read } from './host-source.js';
 import type { SriovRole } from './report.js';
 import { PCI_DEVICES } from './sysfs-device.js';
 
 const ROOT = /(?:^|\/)(pci[0-9a-f]{4,}:[0-9a-f]{2})\//;
 
-/** The root bus above a function: "pci0009:00". With a device tree a platform device stands before it on the path. */
-export function pcieRootOf(source: HostSource, bdf: Bdf): Answer<string> {
+/**
+ * The root bus above a function: "pci0009:00". With a device tree a platform device stands before it on the path.
+ * @param link the function's link in /sys/bus/pci/devices
+ */
+export function pcieRootOf(bdf: Bdf, link: Read<string>): Answer<string> {
   const path = `${PCI_DEVICES}/${bdf}`;
-  const link = source.readLink(path);
   if (!link.ok) return unknown(link.because, remedyFor(link, 'Look at the link on the host.'));
   const root = ROOT.exec(link.value)?.[1];
   return root === undefined
@@ -35,6 +37,8 @@ export function resetMethodsOf(source: HostSource, bdf: Bdf): Answer<readonly st
 export function sriovOf(source: HostSource, bdf: Bdf, physicalFunction: Bdf | undefined): SriovRole {
   if (physicalFunction !== undefined) return { role: 'virtual', physicalFunction };
   const at = `${PCI_DEVICES}/${bdf}`;
+  const capable = source.exists(`${at}/sriov_totalvfs`);
+  if (capable.ok && !capable.value) return { role: 'none' };
   const total = count(source, `${at}/sriov_totalvfs`);
   if (total === undefined) return { role: 'none' };
   const names = source.list(at);

@@ -23,6 +23,8 @@ export type GeneratedEntry =
 /** Functions of one SMMU. */
 const FUNCTIONS_PER_SMMU = 64;
 const CONFIG_BYTES = 4096;
+/** Start, end and flags of 13 regions. */
+const NO_RESOURCES = '0x0000000000000000 0x0000000000000000 0x0000000000000000\n'.repeat(13);
 
 /** A host of `count` functions in PCI domains that go beyond four digits, every second one on vfio-pci. */
 export function generateFunctions(count: number): GeneratedFunction[] {
@@ -58,6 +60,12 @@ export function generatedTree(functions: readonly GeneratedFunction[]): Map<stri
     file(`${home}/vendor`, `0x${one.vendor.toString(16)}\n`);
     file(`${home}/device`, `0x${one.device.toString(16)}\n`);
     file(`${home}/class`, '0x010802\n');
+    const hex = (id: number) => id.toString(16).toUpperCase().padStart(8, '0');
+    const ids = `v${hex(one.vendor)}d${hex(one.device)}sv00001AF4sd00001100`;
+    file(`${home}/modalias`, `pci:${ids}bc01sc08i02\n`);
+    // The two that lspci cannot do without.
+    file(`${home}/irq`, '0\n');
+    file(`${home}/resource`, NO_RESOURCES);
     file(`${home}/subsystem_vendor`, '0x1af4\n');
     file(`${home}/subsystem_device`, '0x1100\n');
     file(`${home}/numa_node`, `${one.numa}\n`);
@@ -91,14 +99,23 @@ export function configSpace(one: GeneratedFunction): Uint8Array {
   return bytes;
 }
 
-export function writeEntry(root: string, path: string, entry: GeneratedEntry): void {
+/** @param made folders that are there already: making 200,000 paths anew costs more than the files */
+export function writeEntry(
+  root: string,
+  path: string,
+  entry: GeneratedEntry,
+  made: Set<string> = new Set(),
+): void {
   const at = join(root, path);
-  mkdirSync(dirname(at), { recursive: true });
+  const folder = dirname(at);
+  if (!made.has(folder)) mkdirSync(folder, { recursive: true });
+  made.add(folder);
   if (entry.kind === 'directory') mkdirSync(at, { recursive: true });
   else if (entry.kind === 'link') symlinkSync(entry.target, at);
   else writeFileSync(at, entry.content);
 }
 
 export function writeTree(root: string, tree: ReadonlyMap<string, GeneratedEntry>): void {
-  for (const [path, entry] of tree) writeEntry(root, path, entry);
+  const made = new Set<string>();
+  for (const [path, entry] of tree) writeEntry(root, path, entry, made);
 }
