@@ -21,7 +21,7 @@ import { unixClient } from '../src/grpc/client.js';
 import { runProgram } from '../src/cli/program.js';
 import type { IommufdPolicy } from '../src/kubelet/allocation.js';
 import { startAgent, type StartOptions } from '../src/kubelet/start-agent.js';
-import { silentLog } from '../src/log/log.js';
+import { silentLog, type LogFields } from '../src/log/log.js';
 import { HostTree, type FunctionOfHost } from './kubelet-host.js';
 import { KubeletPeer, until } from './kubelet-peer.js';
 
@@ -114,6 +114,21 @@ describe('advertising', () => {
       '0019:01:00.0': 'Healthy',
       '0029:01:00.0': 'Healthy',
     });
+  });
+
+  test('a device of which more becomes known changes its resource, and is counted once', async () => {
+    await kubelet.start();
+    const { host } = start([one, other]);
+    await until(() => kubelet.health(GPU));
+    host.plug({ ...one, ats: true });
+    expect(await until(() => kubelet.health(GPU_ATS))).toEqual({ [one.bdf]: 'Healthy' });
+    await until(() => Object.keys(kubelet.health(GPU) ?? {}).join() === other.bdf);
+    host.plug({ ...other, ats: true });
+    await until(() => Object.keys(kubelet.health(GPU_ATS) ?? {}).length === 2);
+    await until(() => kubelet.endpoints.get(GPU) === undefined);
+    host.plug(other);
+    expect(await until(() => kubelet.health(GPU))).toEqual({ [other.bdf]: 'Healthy' });
+    await until(() => Object.keys(kubelet.health(GPU_ATS) ?? {}).join() === one.bdf);
   });
 
   test('variant drivers are advertised, other drivers are not', async () => {
@@ -429,6 +444,51 @@ describe('a configuration', () => {
     expect(kubelet.registered).toEqual(['example.com/a', 'example.com/c']);
   });
 
+  test('whose names share a variable is refused as a whole, and of a later device only that device', async () => {
+    await kubelet.start();
+    write('otherwise: "example.com/{vendor}.{device}"');
+    let port: number | undefined;
+    const refused: unknown[] = [];
+    const log = { ...silentLog, error: (_: string, fields?: LogFields) => refused.push(fields?.['reason']) };
+    const { host } = start([one, { ...other, ids: [0x10de, 0x2942] }], {
+      configFile: join(dir, 'config.yaml'),
+      http: '127.0.0.1:0',
+      onHttp: (bound) => (port = bound),
+      log,
+    });
+    await until(() => kubelet.health('example.com/10de.2941') && kubelet.health('example.com/10de.2942'));
+    const rules = (numa: number) =>
+      `resources: [{name: "example.com/{vendor}_{device}", select: {numa: ${numa}}}]\n` +
+      'otherwise: "example.com/{vendor}.2941"';
+    write(rules(1));
+    await until(() => refused.length > 0);
+    expect(refused).toEqual([expect.stringContaining('PCI_RESOURCE_EXAMPLE_COM_10DE_2941')]);
+    expect(kubelet.health('example.com/10de.2941')).toEqual({ [one.bdf]: 'Healthy' });
+    expect(kubelet.health('example.com/10de.2942')).toEqual({ [other.bdf]: 'Healthy' });
+
+    write(rules(0));
+    await until(() => Object.keys(kubelet.health('example.com/10de.2941') ?? {}).length === 2);
+    host.plug({ bdf: '0000:01:00.0', group: 13, numa: 0 });
+    const notAdvertised = async () => {
+      const response = await fetch(`http://127.0.0.1:${port}/status`);
+      return ((await response.json()) as { notAdvertised: { bdf: string; fault: string }[] }).notAdvertised;
+    };
+    let found = await notAdvertised();
+    while (found.length === 0) found = await notAdvertised();
+    expect(found).toEqual([expect.objectContaining({ bdf: '0000:01:00.0', fault: 'collision' })]);
+    expect(Object.keys(kubelet.health('example.com/10de.2941')!)).toEqual([one.bdf, other.bdf]);
+  });
+
+  test('takes effect though the host cannot be looked at just now', async () => {
+    await kubelet.start();
+    write('otherwise: example.com/a');
+    const { host } = start([one], { configFile: join(dir, 'config.yaml') });
+    await until(() => kubelet.health('example.com/a'));
+    host.report = () => Promise.reject(new Error('EMFILE'));
+    write('otherwise: example.com/b');
+    expect(await until(() => kubelet.health('example.com/b'))).toEqual({ [one.bdf]: 'Healthy' });
+  });
+
   test('may ask for CDI', async () => {
     await kubelet.start();
     write('cdi: true');
@@ -509,6 +569,7 @@ describe('the HTTP endpoint', () => {
       notAdvertised: [{ bdf: '0009:01:00.1', reason: expect.stringContaining('nvme') }],
     });
     expect((await get('/else')).status).toBe(404);
+    expect((await get('//')).status).toBe(404);
   });
 
   test.each(['nowhere', '1.2.3.4', ':99999'])('"%s" is no address', async (http) => {

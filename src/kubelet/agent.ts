@@ -1,9 +1,9 @@
-import { messageOf } from '../errors.js';
+import { messageOf, VsmmuError } from '../errors.js';
 import type { HostSource } from '../host/host-source.js';
 import type { HostReport } from '../host/report.js';
 import type { Log } from '../log/log.js';
 import { nodePaths, type AllocationSettings, type IommufdPolicy } from './allocation.js';
-import { reportChanges } from './changes.js';
+import { changesBetween, logChange, type Change } from './changes.js';
 import { namingOf, type AgentConfig } from './config/agent-config.js';
 import { asItIsNow, checkDevice } from './device-nodes.js';
 import { DirectoryWatch } from './directory-watch.js';
@@ -17,7 +17,6 @@ import { PciCdiSpec } from './pci-cdi-spec.js';
 import { unhealthy, type PluginDevice } from './plugin-device.js';
 import { listDevicesInUse } from './pod-resources.js';
 import { kubeletDirectories, type KubeletDirectories } from './registration.js';
-import { refuseCollisions } from './resource-name.js';
 import { ResourcePlugins, type PluginStatus, type RegistrationMode } from './resource-plugins.js';
 
 export interface AgentOptions {
@@ -42,6 +41,8 @@ export interface AgentOptions {
   readonly log: Log;
   /** Hears of every scan, for the DRA driver. */
   readonly onScan?: (host: HostReport) => void;
+  /** Hears what became of devices, for Kubernetes Events. */
+  readonly onChanges?: (changes: readonly Change[]) => void;
 }
 
 /** The kubelet is asked so often which devices pods have, ms. */
@@ -59,8 +60,10 @@ export class Agent {
   readonly #hints: readonly DirectoryWatch[];
   readonly #plugins: ResourcePlugins;
   readonly #cdi: PciCdiSpec;
+  /** As the last scan found it; undefined: not looked at yet. */
+  #host: HostReport | undefined;
   #inventory = NO_INVENTORY;
-  #scanned = false;
+  #taking: Promise<void> = Promise.resolve();
   #publishing = false;
   #nudge = new AbortController();
 
@@ -95,7 +98,23 @@ export class Agent {
 
   /** Has the host been looked at? */
   get scanned(): boolean {
-    return this.#scanned;
+    return this.#host !== undefined;
+  }
+
+  /**
+   * Would the configuration do for the devices as they are?
+   *
+   * @throws VsmmuError RESOURCE_NAMES_COLLIDE, which only names of templates can show here
+   */
+  refuse(config: AgentConfig): void {
+    if (this.#host === undefined) return;
+    const { notAdvertised } = takeInventory({ host: this.#host, naming: namingOf(config) });
+    const collided = notAdvertised.find(({ fault }) => fault === 'collision');
+    if (collided === undefined) return;
+    throw new VsmmuError('RESOURCE_NAMES_COLLIDE', `${collided.reason}.`, {
+      place: collided.bdf,
+      remedy: 'Rename one so that they differ in more than case, "/", "." and "_".',
+    });
   }
 
   /** Runs until the signal aborts; a missing kubelet or an unreadable device is waited for, never given up on. */
@@ -141,34 +160,23 @@ export class Agent {
     for await (const next of config.watch(signal)) {
       if (next === current) continue;
       current = next;
-      const former = [...this.#inventory.resources.keys()];
-      this.#inventory = NO_INVENTORY;
-      await this.#rescan(signal);
-      const gone = former.filter((resource) => !this.#inventory.resources.has(resource));
-      await Promise.all(gone.map((resource) => this.#plugins.withdraw(resource)));
+      if (this.#host !== undefined) await this.#take(this.#host, 'anew');
     }
   }
 
   async #keepReconciling(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await pause(this.#options.claims.unconfirmed ? RECONCILE_SOON_MS : RECONCILE_MS, signal);
-      await this.#learnClaims();
+      await this.#learnClaims(this.#inventory);
     }
   }
 
   async #rescan(signal: AbortSignal): Promise<void> {
-    const { scan, config, log, metrics, onScan } = this.#options;
+    const { scan, log, metrics, onScan } = this.#options;
     const start = performance.now();
     try {
       const host = await scan(signal);
-      const next = this.#checkLive(takeInventory({ host, naming: namingOf(config.value) }));
-      refuseCollisions(next.resources.keys());
-      const inventory = keepVanished(this.#inventory, next);
-      reportChanges(this.#inventory, inventory, log);
-      this.#inventory = inventory;
-      await this.#learnClaims();
-      this.#publish();
-      this.#scanned = true;
+      await this.#take(host, 'as before');
       onScan?.(host);
       metrics.add('vsmmu_scans_total', { outcome: 'ok' });
     } catch (error) {
@@ -179,8 +187,33 @@ export class Agent {
     metrics.set('vsmmu_scan_seconds', {}, (performance.now() - start) / 1000);
   }
 
+  /** One after the other: a scan and a new configuration may come together. */
+  #take(host: HostReport, names: 'as before' | 'anew'): Promise<void> {
+    const taken = this.#taking.then(() => this.#takeNow(host, names));
+    this.#taking = taken.catch(() => undefined);
+    return taken;
+  }
+
+  async #takeNow(host: HostReport, names: 'as before' | 'anew'): Promise<void> {
+    const { config, claims, log, onChanges } = this.#options;
+    const before = names === 'anew' ? NO_INVENTORY : this.#inventory;
+    const naming = namingOf(config.value);
+    const found = this.#checkLive(takeInventory({ host, naming, inForce: before.resources.keys() }));
+    const inventory = keepVanished(before, found);
+    const changes = changesBetween(this.#inventory, inventory);
+    claims.regroup([...inventory.resources.values()].flat());
+    // What pods have of devices that are new to us must be known before they are advertised; of the others it is.
+    if (changes.some(({ kind }) => kind === 'advertised')) await this.#learnClaims(inventory);
+    this.#host = host;
+    this.#inventory = inventory;
+    for (const change of changes) logChange(change, log);
+    if (changes.length > 0) onChanges?.(changes);
+    this.#publish();
+  }
+
   /** Tells the plugins what the last scan found, less what is taken through a group mate or a ResourceClaim. */
   #publish(): void {
+    this.#plugins.keepOnly(this.#inventory.resources);
     for (const [resource, devices] of this.#inventory.resources) {
       this.#plugins.announce(
         resource,
@@ -229,11 +262,11 @@ export class Agent {
   }
 
   /** Learns from the kubelet which devices pods have. */
-  async #learnClaims(): Promise<void> {
+  async #learnClaims({ resources }: Inventory): Promise<void> {
     const { claims, log } = this.#options;
     try {
       const inUse = await listDevicesInUse(this.#directories.podResourcesSocket);
-      const devices = [...this.#inventory.resources.values()].flat();
+      const devices = [...resources.values()].flat();
       claims.reconcile(new Map(inUse.map(({ bdf, resource }) => [bdf, resource])), devices);
     } catch (error) {
       log.debug('The kubelet does not tell which devices pods have.', { reason: messageOf(error) });

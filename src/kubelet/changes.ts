@@ -1,24 +1,56 @@
 import type { Bdf } from '../bdf.js';
 import type { Log } from '../log/log.js';
-import type { Inventory } from './inventory.js';
+import type { Inventory, NotAdvertised } from './inventory.js';
 import type { Health } from './plugin-device.js';
 import type { ResourceName } from './resource-name.js';
 
-/** One log line for each device whose place or health changed: what, and why. */
-export function reportChanges(before: Inventory, now: Inventory, log: Log): void {
+/** What became of one device between two looks at the host. */
+export type Change =
+  | { readonly kind: 'advertised' | 'healthy'; readonly device: Bdf; readonly resource: ResourceName }
+  | {
+      readonly kind: 'unhealthy';
+      readonly device: Bdf;
+      readonly resource: ResourceName;
+      readonly reason: string;
+    }
+  | ({ readonly kind: 'not-advertised'; readonly device: Bdf } & Omit<NotAdvertised, 'bdf'>);
+
+/** Every device whose place, health or reason changed. */
+export function changesBetween(before: Inventory, now: Inventory): Change[] {
   const old = standings(before);
-  for (const [bdf, { resource, health }] of standings(now)) {
-    const was = old.get(bdf);
-    if (was?.resource !== resource) log.info('A device is advertised.', { device: bdf, resource });
+  const changes: Change[] = [];
+  for (const [device, { resource, health }] of standings(now)) {
+    const was = old.get(device);
+    if (was?.resource !== resource) changes.push({ kind: 'advertised', device, resource });
     if (health.healthy) {
-      if (was?.health.healthy === false) log.info('A device is healthy again.', { device: bdf, resource });
+      if (was?.health.healthy === false) changes.push({ kind: 'healthy', device, resource });
     } else if (was?.health.healthy !== false || was.health.reason !== health.reason) {
-      log.warn('A device is unhealthy.', { device: bdf, resource, reason: health.reason });
+      changes.push({ kind: 'unhealthy', device, resource, reason: health.reason });
     }
   }
   const reasons = new Map(before.notAdvertised.map(({ bdf, reason }) => [bdf, reason]));
-  for (const { bdf, reason } of now.notAdvertised) {
-    if (reasons.get(bdf) !== reason) log.debug('A device is not advertised.', { device: bdf, reason });
+  for (const { bdf: device, ...why } of now.notAdvertised) {
+    if (reasons.get(device) !== why.reason) changes.push({ kind: 'not-advertised', device, ...why });
+  }
+  return changes;
+}
+
+/** One line a change: which device, and why. */
+export function logChange(change: Change, log: Log): void {
+  const { kind, ...fields } = change;
+  switch (kind) {
+    case 'advertised':
+      log.info('A device is advertised.', fields);
+      break;
+    case 'healthy':
+      log.info('A device is healthy again.', fields);
+      break;
+    case 'unhealthy':
+      log.warn('A device is unhealthy.', fields);
+      break;
+    case 'not-advertised':
+      if (change.fault === undefined) log.debug('A device is not advertised.', fields);
+      else log.warn('A device is not advertised.', fields);
   }
 }
 

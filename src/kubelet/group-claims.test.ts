@@ -150,3 +150,36 @@ describe('written down', () => {
     expect(claimsFromJson(json)).toBeUndefined();
   });
 });
+
+describe('group numbers that changed since', () => {
+  const moved = (of: PluginDevice, iommuGroup: number): PluginDevice => ({ ...of, iommuGroup });
+
+  test('a claim follows its devices', () => {
+    const { claims: held } = claims();
+    held.claim([a], MINE);
+    held.regroup([moved(a, 8), moved(b, 8), moved(c, 7)]);
+    expect(held.obstacle(moved(c, 7), MINE)).toBeUndefined();
+    expect(held.obstacle(moved(b, 8), MINE)).toMatch(/IOMMU group 8 .*0000:01:00.0/);
+  });
+
+  test('two claims may change places', () => {
+    const { claims: held } = claims();
+    held.claim([a], MINE);
+    held.claim([c], 'claim 1');
+    held.regroup([moved(a, 8), moved(c, 7)]);
+    expect(held.all.map(({ group, holder, devices }) => [group, holder, ...devices]).sort()).toEqual([
+      [7, 'claim 1', c.bdf],
+      [8, MINE, a.bdf],
+    ]);
+  });
+
+  test('nothing is told where nothing moved', () => {
+    const { claims: held } = claims();
+    held.claim([a], MINE);
+    let told = 0;
+    held.onChange(() => told++);
+    held.regroup(all);
+    held.regroup([]);
+    expect(told).toBe(0);
+  });
+});

@@ -76,6 +76,28 @@ export class GroupClaims {
     if (devices.length > 0) this.#tell();
   }
 
+  /**
+   * Follows devices into the groups they are in now: numbers change at a reboot, which outlives what is written down,
+   * and when a device is bound anew.
+   */
+  regroup(devices: readonly Member[]): void {
+    const groups = new Map(devices.map(({ bdf, iommuGroup }) => [bdf, iommuGroup]));
+    const moved = this.all.filter(({ group, devices: held }) =>
+      [...held].some((bdf) => (groups.get(bdf) ?? group) !== group),
+    );
+    if (moved.length === 0) return;
+    for (const { group } of moved) this.#claims.delete(group);
+    for (const claim of moved) {
+      for (const bdf of claim.devices) {
+        const group = groups.get(bdf) ?? claim.group;
+        const there = this.#claims.get(group);
+        if (there !== undefined && there.holder !== claim.holder) continue;
+        this.#claims.set(group, { ...claim, group, devices: new Set([...(there?.devices ?? []), bdf]) });
+      }
+    }
+    this.#tell();
+  }
+
   release(holder: Holder): void {
     const held = this.all.filter((claim) => claim.holder === holder);
     for (const { group } of held) this.#claims.delete(group);

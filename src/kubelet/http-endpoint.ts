@@ -30,7 +30,8 @@ export interface HttpEndpoint {
 export async function serveHttpEndpoint(options: HttpEndpointOptions): Promise<HttpEndpoint> {
   const { host, port } = parseListen(options.listen);
   const server = createServer((request, response) => {
-    const path = new URL(request.url ?? '/', 'http://agent').pathname;
+    // Not by URL, which throws for a path like "//".
+    const [path = '/'] = (request.url ?? '/').split('?', 1);
     answer(path, options, response).catch((error: unknown) => {
       send(response, 500, messageOf(error));
     });

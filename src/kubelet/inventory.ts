@@ -3,12 +3,14 @@ import { messageOf } from '../errors.js';
 import type { DeviceReport, HostReport } from '../host/report.js';
 import { valueOf } from '../smmu/answer.js';
 import { HEALTHY, unhealthy, type Health, type PluginDevice } from './plugin-device.js';
-import type { ResourceName } from './resource-name.js';
+import { collisionOf, VariableOwners, type ResourceName } from './resource-name.js';
 
 /** A device that no resource has, and why: shown in the log, in /status and in `vsmmu probe --all`. */
 export interface NotAdvertised {
   readonly bdf: Bdf;
   readonly reason: string;
+  /** It could be handed out, and only its resource's name stands in the way: it can't be made, or is another's. */
+  readonly fault?: 'name' | 'collision';
 }
 
 export interface Inventory {
@@ -21,25 +23,33 @@ export interface Inventory {
 export type Naming = (
   device: DeviceReport,
   host: HostReport,
-) => { readonly resource: ResourceName } | { readonly reason: string };
+) => { readonly resource: ResourceName } | Omit<NotAdvertised, 'bdf'>;
 
 export interface InventoryInput {
   readonly host: HostReport;
   readonly naming: Naming;
+  /** Resources that exist already: one that comes later gives way where both have one environment variable. */
+  readonly inForce?: Iterable<ResourceName>;
 }
 
 /**
  * What to advertise of a host. A device on a VFIO driver that can't be handed out now is advertised as unhealthy
  * with its reason; one on any other driver, or on none, is not advertised at all.
  */
-export function takeInventory({ host, naming }: InventoryInput): Inventory {
+export function takeInventory({ host, naming, inForce = [] }: InventoryInput): Inventory {
   const resources = new Map<ResourceName, PluginDevice[]>();
   const notAdvertised: NotAdvertised[] = [];
+  const owners = new VariableOwners(inForce);
   for (const device of [...host.devices].sort((a, b) => compareBdf(a.bdf, b.bdf))) {
+    const { bdf } = device;
     const candidate = candidateOf(device);
-    const named = 'reason' in candidate ? candidate : nameOf(device, host, naming);
-    if ('reason' in candidate || 'reason' in named) {
-      notAdvertised.push({ bdf: device.bdf, reason: 'reason' in named ? named.reason : '' });
+    if ('reason' in candidate) {
+      notAdvertised.push({ bdf, reason: candidate.reason });
+      continue;
+    }
+    const named = nameOf(device, host, naming, owners);
+    if ('reason' in named) {
+      notAdvertised.push({ bdf, ...named });
       continue;
     }
     const devices = resources.get(named.resource) ?? [];
@@ -49,11 +59,19 @@ export function takeInventory({ host, naming }: InventoryInput): Inventory {
   return { resources, notAdvertised };
 }
 
-function nameOf(device: DeviceReport, host: HostReport, naming: Naming): ReturnType<Naming> {
+function nameOf(
+  device: DeviceReport,
+  host: HostReport,
+  naming: Naming,
+  owners: VariableOwners,
+): ReturnType<Naming> {
   try {
-    return naming(device, host);
+    const named = naming(device, host);
+    if ('reason' in named) return named;
+    const rival = owners.rivalOf(named.resource);
+    return rival === undefined ? named : { reason: collisionOf(named.resource, rival), fault: 'collision' };
   } catch (error) {
-    return { reason: messageOf(error) };
+    return { reason: messageOf(error), fault: 'name' };
   }
 }
 

@@ -1,10 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
 import {
+  collisionOf,
   environmentVariable,
   parseResourceName,
-  refuseCollisions,
   resourceNameFault,
   socketName,
+  VariableOwners,
 } from './resource-name.js';
 
 describe('names the kubelet takes', () => {
@@ -52,14 +53,18 @@ test.each([
 test.each([
   ['case', 'a.io/GPU', 'a.io/gpu'],
   ['a dot for an underscore', 'a.io/b.c', 'a.io/b_c'],
-])('names that become one variable by %s are refused', (_, ...names) => {
-  expect(() => refuseCollisions(names.map((name) => parseResourceName(name)))).toThrow(/PCI_RESOURCE_/);
+])('of names that become one variable by %s the first has it', (_, first, second) => {
+  const [owner, rival] = [parseResourceName(first), parseResourceName(second)];
+  const owners = new VariableOwners([owner]);
+  expect(owners.rivalOf(rival)).toBe(owner);
+  expect(owners.rivalOf(owner)).toBeUndefined();
+  expect(collisionOf(rival, owner)).toContain('PCI_RESOURCE_A_IO_');
 });
 
 test('a name given twice is no collision with itself', () => {
-  expect(() =>
-    refuseCollisions(['a.io/b', 'a.io/b', 'a.io/b-c'].map((name) => parseResourceName(name))),
-  ).not.toThrow();
+  const owners = new VariableOwners();
+  const names = ['a.io/b', 'a.io/b', 'a.io/b-c'].map((name) => parseResourceName(name));
+  expect(names.map((name) => owners.rivalOf(name))).toEqual([undefined, undefined, undefined]);
 });
 
 test('socket names of different resources differ', () => {

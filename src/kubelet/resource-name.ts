@@ -1,6 +1,4 @@
 import { VsmmuError } from '../errors.js';
-import type { DeviceReport } from '../host/report.js';
-import { valueOf } from '../smmu/answer.js';
 
 declare const resourceName: unique symbol;
 
@@ -51,24 +49,27 @@ export function environmentVariable(resource: ResourceName): string {
   return `PCI_RESOURCE_${resource.toUpperCase().replace(/[/.]/g, '_')}`;
 }
 
-/**
- * @throws VsmmuError RESOURCE_NAMES_COLLIDE where two names become one environment variable: virt-launcher
- * would give a VM the other resource's devices.
- */
-export function refuseCollisions(names: Iterable<ResourceName>): void {
-  const seen = new Map<string, ResourceName>();
-  for (const name of new Set(names)) {
-    const variable = environmentVariable(name);
-    const other = seen.get(variable);
-    if (other !== undefined) {
-      throw new VsmmuError(
-        'RESOURCE_NAMES_COLLIDE',
-        `"${other}" and "${name}" are both handed to virt-launcher as ${variable}.`,
-        { place: name, remedy: 'Rename one so that they differ in more than case, "/", "." and "_".' },
-      );
-    }
-    seen.set(variable, name);
+/** Environment variables and the resource each belongs to: of two names that share one, the first has it. */
+export class VariableOwners {
+  readonly #owners = new Map<string, ResourceName>();
+
+  /** @param names resources that have their variables already */
+  constructor(names: Iterable<ResourceName> = []) {
+    for (const name of names) this.rivalOf(name);
   }
+
+  /** Takes the name's variable for it; the resource that had it already, if it is another. */
+  rivalOf(name: ResourceName): ResourceName | undefined {
+    const variable = environmentVariable(name);
+    const owner = this.#owners.get(variable) ?? name;
+    this.#owners.set(variable, owner);
+    return owner === name ? undefined : owner;
+  }
+}
+
+/** Why two names can't be had at once: virt-launcher would give a VM the other resource's devices. */
+export function collisionOf(name: ResourceName, rival: ResourceName): string {
+  return `"${rival}" and "${name}" are both handed to virt-launcher as ${environmentVariable(name)}`;
 }
 
 /** File name of a resource's socket: the name with "/" made a character that no resource name has. */
@@ -78,18 +79,3 @@ export function socketName(resource: ResourceName): string {
 
 /** Domain of the resources that are named without a configuration. */
 export const DEFAULT_DOMAIN = 'vsmmu.io';
-
-/**
- * The name a device gets without a configuration: vendor and device id, and "-ats" only where effective ATS is
- * known to be there. A pod that asks for the suffix never gets a device that may lack it.
- *
- * @returns undefined where sysfs does not tell what the device is.
- */
-export function defaultResourceName(
-  device: Pick<DeviceReport, 'vendor' | 'device' | 'effectiveAts'>,
-): ResourceName | undefined {
-  if (device.vendor === undefined || device.device === undefined) return undefined;
-  const hex = (id: number) => id.toString(16).padStart(4, '0');
-  const ats = valueOf(device.effectiveAts) === true ? '-ats' : '';
-  return parseResourceName(`${DEFAULT_DOMAIN}/${hex(device.vendor)}-${hex(device.device)}${ats}`);
-}

@@ -46,6 +46,8 @@ export interface PluginStatus {
 export class ResourcePlugins {
   readonly #options: ResourcePluginsOptions;
   readonly #running = new Map<ResourceName, RunningPlugin>();
+  /** Former plugins of a resource that still end: the kubelet must not see two at once (keep-registered.ts). */
+  readonly #ending = new Map<ResourceName, Promise<void>>();
   #closed = false;
 
   constructor(options: ResourcePluginsOptions) {
@@ -70,16 +72,16 @@ export class ResourcePlugins {
     else plugin.feed.set(devices);
   }
 
-  /** Takes a resource out of service: an empty list first, so that the kubelet's capacity follows at once. */
-  async withdraw(resource: ResourceName): Promise<void> {
-    const plugin = this.#running.get(resource);
-    if (plugin === undefined) return;
-    this.#running.delete(resource);
-    plugin.feed.set([]);
-    // The empty list is written in this turn's callbacks; closing in the same turn would overtake it.
-    await new Promise(setImmediate);
-    plugin.stop.abort();
-    await plugin.stopped;
+  /** Takes every other resource out of service: its devices have another name now, or none. */
+  keepOnly(resources: { has(resource: ResourceName): boolean }): void {
+    for (const [resource, plugin] of this.#running) {
+      if (resources.has(resource)) continue;
+      this.#running.delete(resource);
+      const ended = withdraw(plugin).finally(() => {
+        if (this.#ending.get(resource) === ended) this.#ending.delete(resource);
+      });
+      this.#ending.set(resource, ended);
+    }
   }
 
   async close(): Promise<void> {
@@ -87,7 +89,7 @@ export class ResourcePlugins {
     const plugins = [...this.#running.values()];
     this.#running.clear();
     for (const { stop } of plugins) stop.abort();
-    await Promise.all(plugins.map(({ stopped }) => stopped));
+    await Promise.all([...this.#ending.values(), ...plugins.map(({ stopped }) => stopped)]);
   }
 
   #start(resource: ResourceName, devices: DeviceList): void {
@@ -103,26 +105,26 @@ export class ResourcePlugins {
       socket: undefined,
     };
     this.#running.set(resource, plugin);
-    plugin.stopped = keep(
-      {
-        resource,
-        directories,
-        watch,
-        log,
-        serviceFor: (streams) => {
-          plugin.streams = streams;
-          return this.#service(resource, feed, streams);
-        },
-        onServing: (socket) => {
-          plugin.socket = socket;
-        },
-        onRegistered: () => metrics.add('vsmmu_registrations_total', { resource }),
-        onRefused: () => metrics.add('vsmmu_registration_failures_total', { resource }),
+    const registered = {
+      resource,
+      directories,
+      watch,
+      log,
+      serviceFor: (streams: StreamCount) => {
+        plugin.streams = streams;
+        return this.#service(resource, feed, streams);
       },
-      stop.signal,
-    ).catch((error: unknown) => {
-      log.error('A device plugin ended.', { resource, reason: messageOf(error) });
-    });
+      onServing: (socket: string) => {
+        plugin.socket = socket;
+      },
+      onRegistered: () => metrics.add('vsmmu_registrations_total', { resource }),
+      onRefused: () => metrics.add('vsmmu_registration_failures_total', { resource }),
+    };
+    plugin.stopped = (this.#ending.get(resource) ?? Promise.resolve())
+      .then(() => keep(registered, stop.signal))
+      .catch((error: unknown) => {
+        log.error('A device plugin ended.', { resource, reason: messageOf(error) });
+      });
   }
 
   #service(resource: ResourceName, feed: Feed<DeviceList>, streams: StreamCount) {
@@ -145,4 +147,13 @@ export class ResourcePlugins {
       },
     });
   }
+}
+
+/** An empty list first, so that the kubelet's capacity follows at once. */
+async function withdraw(plugin: RunningPlugin): Promise<void> {
+  plugin.feed.set([]);
+  // The empty list is written in this turn's callbacks; closing in the same turn would overtake it.
+  await new Promise(setImmediate);
+  plugin.stop.abort();
+  await plugin.stopped;
 }

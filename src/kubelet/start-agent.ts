@@ -43,7 +43,9 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const { log, driver } = options;
   const metrics = new Metrics();
   const claims = new GroupClaims();
-  const config = await openConfig(options, metrics, signal);
+  // The agent that is to judge a new configuration comes after the first one.
+  const running: { agent?: Agent } = {};
+  const config = await openConfig(options, (next) => running.agent?.refuse(next), metrics, signal);
   const ended = new AbortController();
   const until = AbortSignal.any([signal, ended.signal]);
   const written = await keepClaims(claims, options.stateDir, log);
@@ -54,6 +56,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     metrics,
     ...(driver !== undefined && { onScan: driver.onScan }),
   });
+  running.agent = agent;
   const http =
     options.http === undefined
       ? undefined
@@ -76,6 +79,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
 
 async function openConfig(
   { configFile, log }: StartOptions,
+  check: (config: AgentConfig) => void,
   metrics: Metrics,
   signal: AbortSignal,
 ): Promise<Feed<AgentConfig>> {
@@ -86,7 +90,7 @@ async function openConfig(
   const feed = new Feed(await readConfig(configFile), JSON.stringify);
   const onReload = (taken: boolean) =>
     metrics.add('vsmmu_config_reloads_total', { outcome: taken ? 'ok' : 'refused' });
-  void followConfig(configFile, feed, log, onReload, signal);
+  void followConfig(configFile, feed, log, { check, onReload }, signal);
   return feed;
 }
 

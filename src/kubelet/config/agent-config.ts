@@ -43,6 +43,8 @@ export function namingOf(config: AgentConfig): Naming {
     const template = rule?.name ?? config.otherwise;
     if (template === undefined) return { reason: 'no resource of the configuration selects it' };
     const rendered = renderName(template, device, host);
-    return 'reason' in rendered ? rendered : { resource: parseResourceName(rendered.name) };
+    return 'reason' in rendered
+      ? { ...rendered, fault: 'name' }
+      : { resource: parseResourceName(rendered.name) };
   };
 }

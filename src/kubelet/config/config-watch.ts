@@ -6,6 +6,12 @@ import type { Feed } from '../feed.js';
 import type { AgentConfig } from './agent-config.js';
 import { readConfig } from './config-file.js';
 
+export interface ReloadHooks {
+  /** Throws where the configuration does not do for the devices of this host. */
+  readonly check: (config: AgentConfig) => void;
+  readonly onReload: (taken: boolean, reason?: string) => void;
+}
+
 /**
  * Reads the file again whenever something in its directory changed, until the signal aborts: a ConfigMap replaces
  * a link beside it and never the file. What is not valid changes nothing but the log.
@@ -14,7 +20,7 @@ export async function followConfig(
   file: string,
   feed: Feed<AgentConfig>,
   log: Log,
-  onReload: (taken: boolean) => void,
+  hooks: ReloadHooks,
   signal: AbortSignal,
 ): Promise<void> {
   const watch = new DirectoryWatch(dirname(file));
@@ -23,7 +29,7 @@ export async function followConfig(
     while (!signal.aborted) {
       await watch.hint(signal);
       const before = complaint;
-      complaint = await reload(file, feed, before, log, onReload);
+      complaint = await reload(file, feed, before, log, hooks);
     }
   } finally {
     watch.close();
@@ -36,10 +42,12 @@ async function reload(
   feed: Feed<AgentConfig>,
   before: string | undefined,
   log: Log,
-  onReload: (taken: boolean) => void,
+  { check, onReload }: ReloadHooks,
 ): Promise<string | undefined> {
   try {
-    const changed = feed.set(await readConfig(file));
+    const config = await readConfig(file);
+    check(config);
+    const changed = feed.set(config);
     if (changed || before !== undefined) {
       log.info('The configuration was read again.', { file });
       onReload(true);
@@ -49,7 +57,7 @@ async function reload(
     const reason = messageOf(error);
     if (reason !== before) {
       log.error('The new configuration is refused; the former stays in force.', { file, reason });
-      onReload(false);
+      onReload(false, reason);
     }
     return reason;
   }
