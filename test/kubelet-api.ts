@@ -27,6 +27,9 @@ export class DraApiServer {
   readonly claims = new Map<string, object>();
   /** Drops `taints`, as with the gate DRADeviceTaints off. */
   dropTaints = false;
+  /** Drops this attribute of every device, as an API server that does not know it. */
+  dropAttribute: string | undefined;
+  nodeUid = 'node-uid';
   /** Answers every write of a slice with this status. */
   fail: number | undefined;
   writes = 0;
@@ -79,7 +82,7 @@ export class DraApiServer {
   #answer(received: Parameters<Answer>[0], response: ServerResponse): void {
     const { method, path, query } = received;
     if (path === '/api/v1/nodes/node-1') {
-      sendJson(response, 200, { metadata: { name: 'node-1', uid: 'node-uid' } });
+      sendJson(response, 200, { metadata: { name: 'node-1', uid: this.nodeUid } });
     } else if (path.startsWith(SLICES)) {
       if (method === 'GET') this.#read(query, response);
       else this.#write(received, response);
@@ -126,11 +129,13 @@ export class DraApiServer {
   }
 
   #store(sent: Slice): Slice {
-    const devices = sent.spec.devices.map(({ taints, ...device }) =>
-      taints === undefined || this.dropTaints
-        ? device
-        : { ...device, taints: taints.map((taint) => ({ ...taint, timeAdded: '2026-01-01T00:00:00Z' })) },
-    );
+    const devices = sent.spec.devices.map(({ taints, attributes, ...device }) => {
+      const kept = Object.entries(attributes).filter(([name]) => name !== this.dropAttribute);
+      const stored = { ...device, attributes: Object.fromEntries(kept) };
+      return taints === undefined || this.dropTaints
+        ? stored
+        : { ...stored, taints: taints.map((taint) => ({ ...taint, timeAdded: '2026-01-01T00:00:00Z' })) };
+    });
     const metadata = { ...sent.metadata, resourceVersion: String(++this.#version) };
     const stored: Slice = { ...sent, metadata, spec: { ...sent.spec, devices } };
     this.slices.set(metadata.name, stored);

@@ -261,6 +261,28 @@ describe('Allocate', () => {
   });
 });
 
+describe('a group that some other process has open', () => {
+  test('is refused, and free for others when that process is gone', async () => {
+    await kubelet.start();
+    let busy = true;
+    start([one, other], { isBusy: (node) => busy && node === '/dev/vfio/11' });
+    await until(() => kubelet.health(GPU));
+    await expect(kubelet.allocate(GPU, one.bdf)).rejects.toThrow(/DEVICE_BUSY: 0009:01:00.0: .*fuser/);
+    await kubelet.allocate(GPU, other.bdf);
+    busy = false;
+    await kubelet.allocate(GPU, one.bdf);
+  });
+
+  test('by a probe for a moment is waited for', async () => {
+    await kubelet.start();
+    let looks = 0;
+    start([one], { isBusy: () => looks++ < 2 });
+    await until(() => kubelet.health(GPU));
+    await kubelet.allocate(GPU, one.bdf);
+    expect(looks).toBe(3);
+  });
+});
+
 describe('IOMMU groups', () => {
   const mate: FunctionOfHost = { bdf: '0009:01:00.1', group: 11, numa: 1 };
 

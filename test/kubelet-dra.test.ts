@@ -19,6 +19,7 @@ import { DRAResourceHealth, HealthStatus } from '../src/gen/kubelet/drahealth/v1
 import { Registration } from '../src/gen/kubelet/pluginregistration/v1/api_pb.js';
 import { unixClient } from '../src/grpc/client.js';
 import { DraDriver } from '../src/kubelet/dra/dra-driver.js';
+import type { BusyCheck } from '../src/kubelet/group-busy.js';
 import { startAgent } from '../src/kubelet/start-agent.js';
 import { silentLog, type Log } from '../src/log/log.js';
 import { DraApiServer } from './kubelet-api.js';
@@ -49,7 +50,7 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-function start(functions: readonly FunctionOfHost[], log: Log = silentLog) {
+function start(functions: readonly FunctionOfHost[], log: Log = silentLog, isBusy?: BusyCheck) {
   const host = new HostTree(mkdtempSync(join(dir, 'h')), functions);
   const abort = new AbortController();
   const client = new KubeClient(staticAccess(api.wire.url, { ca: api.wire.ca }));
@@ -59,6 +60,7 @@ function start(functions: readonly FunctionOfHost[], log: Log = silentLog) {
     stateDir: join(dir, 'state'),
     cdiDir: join(dir, 'cdi'),
     iommufd: 'auto',
+    isBusy,
     log,
   } as const;
   const running = startAgent(
@@ -209,6 +211,29 @@ describe('ResourceSlices', () => {
     expect(pools.every(({ resourceSliceCount }) => resourceSliceCount === 2)).toBe(true);
   });
 
+  test('are not written for ever where the API server keeps less than was sent', async () => {
+    api.dropAttribute = 'groupSize';
+    const warned: string[] = [];
+    const { host } = start([one], { ...silentLog, warn: (message) => warned.push(message) });
+    await until(() => api.devices.length === 1);
+    host.plug(other);
+    await until(() => api.devices.length === 2);
+    // A write answers the watch; without an end each would call for the next within 100 ms.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(api.writes).toBe(2);
+    expect(warned).toEqual(['The API server drops fields of ResourceSlices; it may be too old.']);
+  });
+
+  test('belong to the Node as it is now, also when it was made anew', async () => {
+    start([one]);
+    await until(() => api.devices.length === 1);
+    api.nodeUid = 'made anew';
+    api.wipeSlices();
+    await until(() => api.devices.length === 1);
+    const [slice] = [...api.slices.values()];
+    expect(slice!.metadata).toMatchObject({ ownerReferences: [{ uid: 'made anew' }] });
+  });
+
   test('are tried again when the API server fails', async () => {
     api.fail = 500;
     start([one]);
@@ -267,7 +292,7 @@ describe('the kubelet', () => {
     host.unplug(other.bdf);
     expect(await next()).toEqual([
       [HealthStatus.HEALTHY, ''],
-      [HealthStatus.UNHEALTHY, 'it is gone from the host'],
+      [HealthStatus.UNHEALTHY, expect.stringMatching(/^0019:01:00.0 is gone from the host: /)],
     ]);
     client.close();
   });
@@ -413,6 +438,19 @@ describe('a claim', () => {
     change(host);
     expect((await prepare('gpus', 'uid-1')).error).toMatch(message);
     expect(specs()).toEqual([]);
+  });
+
+  test('of a group that some other process has open waits; once prepared, that is its own VM', async () => {
+    let busy = true;
+    start([one], silentLog, (node) => busy && node === '/dev/vfio/11');
+    const { prepare } = await served();
+    api.allocate('gpus', 'uid-1', [{ request: 'a', device: 'pci-0009-01-00-0' }]);
+    expect((await prepare('gpus', 'uid-1')).error).toMatch(/DEVICE_BUSY: 0009:01:00.0/);
+    expect(specs()).toEqual([]);
+    busy = false;
+    expect((await prepare('gpus', 'uid-1')).error).toBe('');
+    busy = true;
+    expect((await prepare('gpus', 'uid-1')).error).toBe('');
   });
 
   test('that is not allocated waits', async () => {

@@ -1,3 +1,4 @@
+import type { Bdf } from '../bdf.js';
 import { messageOf, VsmmuError } from '../errors.js';
 import type { HostSource } from '../host/host-source.js';
 import type { HostReport } from '../host/report.js';
@@ -8,6 +9,7 @@ import { namingOf, type AgentConfig } from './config/agent-config.js';
 import { asItIsNow, checkDevice } from './device-nodes.js';
 import { DirectoryWatch } from './directory-watch.js';
 import type { Feed } from './feed.js';
+import type { BusyCheck } from './group-busy.js';
 import type { GroupClaims } from './group-claims.js';
 import { takeInventory, type Inventory } from './inventory.js';
 import { keepVanished } from './inventory-history.js';
@@ -24,6 +26,8 @@ export interface AgentOptions {
   readonly kubeletDir: string;
   /** The host as it is now, for the checks in Allocate; its hwInfo is never asked. */
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
+  /** Is a device in use by someone else? undefined: not asked, as of a recording. */
+  readonly isBusy?: BusyCheck | undefined;
   /** Everything there is to know of the host; costs a scan of sysfs. */
   readonly scan: (signal: AbortSignal) => Promise<HostReport>;
   readonly config: Feed<AgentConfig>;
@@ -77,6 +81,7 @@ export class Agent {
     this.#plugins = new ResourcePlugins({
       mode: options.mode,
       source: options.source,
+      isBusy: options.isBusy,
       claims: options.claims,
       settings: this.#settings(),
       directories: this.#directories,
@@ -249,15 +254,15 @@ export class Agent {
   /** A container that is restarted is not allocated anew: its devices must be in the specification after our own restart too. */
   #describeForCdi(): void {
     const { source, iommufd, config, log } = this.#options;
+    const nodes = new Map<Bdf, readonly string[]>();
     for (const device of [...this.#inventory.resources.values()].flat()) {
       const live = checkDevice(source, device);
-      if (!live.ok) continue;
-      try {
-        this.#cdi.put(device.bdf, nodePaths([live.nodes], config.value.iommufd ?? iommufd, source));
-      } catch (error) {
-        log.error('The CDI specification is out of date.', { reason: messageOf(error) });
-        return;
-      }
+      if (live.ok) nodes.set(device.bdf, nodePaths([live.nodes], config.value.iommufd ?? iommufd, source));
+    }
+    try {
+      this.#cdi.put(nodes);
+    } catch (error) {
+      log.error('The CDI specification is out of date.', { reason: messageOf(error) });
     }
   }
 

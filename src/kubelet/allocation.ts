@@ -5,6 +5,7 @@ import type { ContainerAllocateResponseSchema } from '../gen/kubelet/deviceplugi
 import type { HostSource } from '../host/host-source.js';
 import { checkDevice, IOMMUFD_NODE, isPresent, type DeviceNodes } from './device-nodes.js';
 import type { PciCdiSpec } from './pci-cdi-spec.js';
+import { refuseBusyGroup, type BusyCheck } from './group-busy.js';
 import type { GroupClaims, Holder } from './group-claims.js';
 import type { PluginDevice } from './plugin-device.js';
 import { environmentVariable, type ResourceName } from './resource-name.js';
@@ -22,6 +23,8 @@ export interface AllocationContext {
   readonly resource: ResourceName;
   readonly devices: ReadonlyMap<Bdf, PluginDevice>;
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
+  /** undefined: not asked, as of a recording. */
+  readonly isBusy: BusyCheck | undefined;
   readonly claims: GroupClaims;
   readonly settings: AllocationSettings;
 }
@@ -37,12 +40,18 @@ export interface AllocationSettings {
  * What one container gets for the devices the kubelet chose. Every device is checked against the host as it is at
  * this moment, because the pod is admitted on this answer.
  *
- * @throws VsmmuError DEVICE_NOT_ADVERTISED, DEVICE_CHANGED, GROUP_TAKEN; nothing is claimed then.
+ * @throws VsmmuError DEVICE_NOT_ADVERTISED, DEVICE_CHANGED, DEVICE_BUSY, GROUP_TAKEN; nothing is claimed then.
  */
-export function allocate(ids: readonly string[], context: AllocationContext): ContainerAllocation {
+export async function allocate(
+  ids: readonly string[],
+  context: AllocationContext,
+): Promise<ContainerAllocation> {
   const devices = requested(ids, context);
   const nodes = devices.map((device) => ({ device, nodes: nodesOf(device, context) }));
   const holder = `resource ${context.resource}` as const;
+  // Who has it tells more than that it is busy, so claims come first; and again, as others come in while it waits.
+  refuseTakenGroups(devices, context.claims, holder);
+  await refuseBusyGroups(nodes, context.isBusy);
   refuseTakenGroups(devices, context.claims, holder);
   context.claims.claim(devices, holder);
   return {
@@ -87,6 +96,11 @@ function refuseTakenGroups(devices: readonly PluginDevice[], claims: GroupClaims
   }
 }
 
+async function refuseBusyGroups(handed: readonly Handed[], isBusy: BusyCheck | undefined): Promise<void> {
+  if (isBusy === undefined) return;
+  for (const { device, nodes } of handed) await refuseBusyGroup(device.bdf, nodes.group, isBusy);
+}
+
 interface Handed {
   readonly device: PluginDevice;
   readonly nodes: DeviceNodes;
@@ -95,7 +109,7 @@ interface Handed {
 function handOver(handed: readonly Handed[], { settings, source }: AllocationContext): ContainerAllocation {
   const { cdi, iommufd } = settings;
   if (cdi !== undefined) {
-    for (const { device, nodes } of handed) cdi.put(device.bdf, nodePaths([nodes], iommufd, source));
+    cdi.put(new Map(handed.map(({ device, nodes }) => [device.bdf, nodePaths([nodes], iommufd, source)])));
     return { cdiDevices: handed.map(({ device }) => ({ name: cdi.idOf(device.bdf) })) };
   }
   const paths = nodePaths(

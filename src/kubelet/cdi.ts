@@ -47,12 +47,20 @@ export function writeCdiSpec(dir: string, name: string, kind: string, devices: r
     writeFileSync(temporary, `${JSON.stringify(spec, undefined, 2)}\n`, { mode: 0o644 });
     renameSync(temporary, path);
   } catch (cause) {
-    rmSync(temporary, { force: true });
+    discard(temporary);
     throw new VsmmuError('CDI_UNWRITABLE', `The CDI specification cannot be written: ${messageOf(cause)}`, {
       place: path,
       remedy: `Mount ${dir} writable, with space on it.`,
       cause,
     });
+  }
+}
+
+function discard(temporary: string): void {
+  try {
+    rmSync(temporary, { force: true });
+  } catch {
+    // What kept it from being written keeps it from being there; why is told by the first error.
   }
 }
 

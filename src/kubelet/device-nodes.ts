@@ -1,5 +1,6 @@
 import type { Bdf } from '../bdf.js';
 import type { HostSource } from '../host/host-source.js';
+import { isShortage } from './trusted-scan.js';
 import { unhealthy, type PluginDevice } from './plugin-device.js';
 
 type Sysfs = Pick<HostSource, 'readLink' | 'list' | 'exists'>;
@@ -12,10 +13,10 @@ export interface DeviceNodes {
   readonly cdev: string | undefined;
 }
 
-/** Present, or what speaks against handing the device out. */
+/** Present, or what speaks against handing the device out; `unsure` where it could not be looked at. */
 export type LiveCheck =
   | { readonly ok: true; readonly nodes: DeviceNodes }
-  | { readonly ok: false; readonly problem: string; readonly remedy: string };
+  | { readonly ok: false; readonly problem: string; readonly remedy: string; readonly unsure?: true };
 
 export const VFIO_CONTAINER = '/dev/vfio/vfio';
 export const IOMMUFD_NODE = '/dev/iommu';
@@ -58,7 +59,8 @@ export function checkDevice(source: Sysfs, device: PluginDevice): LiveCheck {
 export function asItIsNow(source: Sysfs, device: PluginDevice): PluginDevice {
   if (!device.health.healthy) return device;
   const live = checkDevice(source, device);
-  return live.ok ? device : { ...device, health: unhealthy(`${live.problem}: ${live.remedy}`) };
+  if (live.ok || live.unsure === true) return device;
+  return { ...device, health: unhealthy(`${live.problem}: ${live.remedy}`) };
 }
 
 function checkNodes(source: Sysfs, bdf: Bdf, group: string): LiveCheck {
@@ -71,10 +73,17 @@ function checkNodes(source: Sysfs, bdf: Bdf, group: string): LiveCheck {
       );
     }
   }
-  return { ok: true, nodes: { container: VFIO_CONTAINER, group: groupNode, cdev: cdevOf(source, bdf) } };
+  const names = source.list(`/sys/bus/pci/devices/${bdf}/vfio-dev`);
+  // Without its cdev a device would be handed out as if it had none, and a VM with IOMMUFD would not start.
+  if (!names.ok && isShortage(names)) {
+    const remedy = 'Raise the limit of open files (ulimit -n) of the agent.';
+    return { ...problem(`${bdf} cannot be looked at: ${names.because}`, remedy), unsure: true };
+  }
+  const cdev = names.ok ? cdevOf(source, names.value[0]) : undefined;
+  return { ok: true, nodes: { container: VFIO_CONTAINER, group: groupNode, cdev } };
 }
 
-function problem(text: string, remedy: string): LiveCheck {
+function problem(text: string, remedy: string): LiveCheck & { readonly ok: false } {
   return { ok: false, problem: text, remedy };
 }
 
@@ -94,9 +103,7 @@ export function isPresent(source: Pick<HostSource, 'exists'>, path: string): boo
   return found.ok && found.value;
 }
 
-function cdevOf(source: Sysfs, bdf: Bdf): string | undefined {
-  const names = source.list(`/sys/bus/pci/devices/${bdf}/vfio-dev`);
-  const name = names.ok ? names.value[0] : undefined;
+function cdevOf(source: Sysfs, name: string | undefined): string | undefined {
   if (name === undefined) return undefined;
   const node = `/dev/vfio/devices/${name}`;
   return isPresent(source, node) ? node : undefined;

@@ -39,9 +39,12 @@ export function devicePluginService(options: PluginServerOptions): ServedService
         deviceIDs: prefer(options.feed.value, request),
       })),
     }),
-    allocate: ({ containerRequests }) => ({
-      containerResponses: containerRequests.map(({ devicesIds }) => answer(devicesIds, options, log)),
-    }),
+    allocate: async ({ containerRequests }) => {
+      const containerResponses: ContainerAllocation[] = [];
+      for (const { devicesIds } of containerRequests)
+        containerResponses.push(await answer(devicesIds, options, log));
+      return { containerResponses };
+    },
     preStartContainer: () => {
       throw new RpcError('UNIMPLEMENTED', 'PreStartContainer is not needed and was not asked for');
     },
@@ -95,11 +98,15 @@ function prefer(
   return preferred.map(({ bdf }) => bdf);
 }
 
-function answer(ids: readonly string[], options: PluginServerOptions, log: Log): ContainerAllocation {
+async function answer(
+  ids: readonly string[],
+  options: PluginServerOptions,
+  log: Log,
+): Promise<ContainerAllocation> {
   const start = performance.now();
   const done = (failed: boolean) => options.events.allocated(performance.now() - start, failed);
   try {
-    const allocation = allocate(ids, { ...options, devices: byBdf(ids, options.feed.value) });
+    const allocation = await allocate(ids, { ...options, devices: byBdf(ids, options.feed.value) });
     log.info('Devices handed out.', { devices: ids.join(',') });
     done(false);
     return allocation;

@@ -128,10 +128,11 @@ export class ResourcePlugins {
   }
 
   #service(resource: ResourceName, feed: Feed<DeviceList>, streams: StreamCount) {
-    const { source, claims, settings, log, metrics, onOutdated } = this.#options;
+    const { source, isBusy, claims, settings, log, metrics, onOutdated } = this.#options;
     return devicePluginService({
       resource,
       source,
+      isBusy,
       claims,
       settings,
       feed,

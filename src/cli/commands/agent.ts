@@ -5,8 +5,10 @@ import { probeHost } from '../../host/probe.js';
 import { REPLY_CACHE } from '../../host/reply-cache.js';
 import type { IommufdPolicy } from '../../kubelet/allocation.js';
 import { CDI_DIR } from '../../kubelet/cdi.js';
+import { isGroupBusy } from '../../kubelet/group-busy.js';
 import { rememberReplies, type ProbeMemory } from '../../kubelet/remembered-probe.js';
 import type { RegistrationMode } from '../../kubelet/resource-plugins.js';
+import { scanTrusted } from '../../kubelet/trusted-scan.js';
 import { startAgent, type NodeDriver } from '../../kubelet/start-agent.js';
 import type { DraDriverOptions } from '../../kubelet/dra/dra-driver.js';
 import type { Log } from '../../log/log.js';
@@ -44,12 +46,13 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
   const { host } = options;
   const source = await openHost({ host });
   const publisher = await publisherFor(options, log, io);
+  const isBusy = host === undefined ? isGroupBusy : undefined;
   const { kubeletDir, iommufd, cdiDir = CDI_DIR } = options;
   const stateDir = options.stateDir ?? join(kubeletDir, 'plugins/vsmmu.io');
   try {
     const driver =
       options.dra === true
-        ? await openDriver(options, io, { kubeletDir, stateDir, cdiDir, iommufd, source, log })
+        ? await openDriver(options, io, { kubeletDir, stateDir, cdiDir, iommufd, source, isBusy, log })
         : undefined;
     await startAgent(
       {
@@ -63,11 +66,14 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
         http: options.http,
         onHttp: (port) => log.info('Serving HTTP.', { port }),
         source,
+        isBusy,
         scan: async (scanSignal) => {
           // Opened for each scan: a live host holds the probe lock while it is open.
           const scanned = host === undefined ? await openHost({ bind: options.bind }) : source;
           try {
-            const report = await probeHost(rememberReplies(scanned, memory), { signal: scanSignal });
+            const report = await scanTrusted(rememberReplies(scanned, memory), (trusted) =>
+              probeHost(trusted, { signal: scanSignal }),
+            );
             publisher?.offer(report, signal);
             return report;
           } finally {

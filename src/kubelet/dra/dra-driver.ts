@@ -6,10 +6,11 @@ import type { Log } from '../../log/log.js';
 import type { IommufdPolicy } from '../allocation.js';
 import { Checkpoint } from '../checkpoint.js';
 import { Feed } from '../feed.js';
+import type { BusyCheck } from '../group-busy.js';
 import type { GroupClaims } from '../group-claims.js';
 import type { Metrics } from '../metrics.js';
 import { asItIsNow } from '../device-nodes.js';
-import { unhealthy } from '../plugin-device.js';
+import { HEALTHY, unhealthy, type PluginDevice } from '../plugin-device.js';
 import { kubeletDirectories } from '../registration.js';
 import type { NodeDriver } from '../start-agent.js';
 import { draDevices, type DraDevice } from './device.js';
@@ -28,6 +29,7 @@ export interface DraDriverOptions {
   readonly cdiDir: string;
   readonly iommufd: IommufdPolicy;
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
+  readonly isBusy?: BusyCheck | undefined;
   readonly log: Log;
 }
 
@@ -58,11 +60,7 @@ export class DraDriver implements NodeDriver {
     // A claim may still hold a device that is gone; the scheduler shall not see it any more, the kubelet shall.
     for (const [name, { device, attributes }] of this.#devices) {
       if (now.has(name)) continue;
-      now.set(name, {
-        name,
-        attributes,
-        device: { ...device, health: unhealthy('it is gone from the host') },
-      });
+      now.set(name, { name, attributes, device: asGone(source, device) });
     }
     this.#devices = now;
     this.#update();
@@ -101,7 +99,7 @@ export class DraDriver implements NodeDriver {
   }
 
   async #restore(claims: GroupClaims): Promise<Preparer> {
-    const { nodeName, cdiDir, stateDir, source, iommufd, log } = this.#options;
+    const { nodeName, cdiDir, stateDir, source, isBusy, iommufd, log } = this.#options;
     const checkpoint = new Checkpoint<PreparedClaims>(
       join(stateDir, 'prepared-claims.json'),
       preparedFromJson,
@@ -116,7 +114,7 @@ export class DraDriver implements NodeDriver {
     const prepared: PreparedClaims = read.kind === 'read' ? read.value : new Map();
     const devices = () => this.#devices;
     return new Preparer(
-      { nodeName, cdiDir, stateDir, source, iommufd, claims, checkpoint, devices },
+      { nodeName, cdiDir, stateDir, source, isBusy, iommufd, claims, checkpoint, devices },
       prepared,
     );
   }
@@ -137,4 +135,10 @@ export class DraDriver implements NodeDriver {
     const mateOnly = !claim.devices.has(device.bdf);
     return claim.holder.startsWith('resource ') || mateOnly ? 'in-use' : undefined;
   }
+}
+
+/** What became of a device that no VFIO driver has any more. */
+function asGone(source: DraDriverOptions['source'], device: PluginDevice): PluginDevice {
+  const live = asItIsNow(source, { ...device, health: HEALTHY });
+  return live.health.healthy ? { ...device, health: unhealthy('it is not to be handed out any more') } : live;
 }

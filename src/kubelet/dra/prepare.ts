@@ -4,6 +4,7 @@ import { nodePaths, type IommufdPolicy } from '../allocation.js';
 import { cdiDeviceId, listCdiSpecs, removeCdiSpec, writeCdiSpec, type CdiDevice } from '../cdi.js';
 import type { Checkpoint } from '../checkpoint.js';
 import { checkDevice, type DeviceNodes } from '../device-nodes.js';
+import { refuseBusyGroup, type BusyCheck } from '../group-busy.js';
 import type { GroupClaims } from '../group-claims.js';
 import type { AllocatedClaim, AllocatedDevice } from './claim.js';
 import type { DraDevice } from './device.js';
@@ -23,6 +24,7 @@ export interface PreparerOptions {
   readonly cdiDir: string;
   readonly stateDir: string;
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
+  readonly isBusy: BusyCheck | undefined;
   readonly iommufd: IommufdPolicy;
   readonly claims: GroupClaims;
   readonly checkpoint: Checkpoint<PreparedClaims>;
@@ -58,13 +60,16 @@ export class Preparer {
   /**
    * Idempotent: a claim that is prepared keeps its devices.
    *
-   * @throws VsmmuError DEVICE_NOT_ADVERTISED, DEVICE_CHANGED, GROUP_TAKEN, CDI_UNWRITABLE, STATE_UNWRITABLE; nothing is held then
+   * @throws VsmmuError DEVICE_NOT_ADVERTISED, DEVICE_CHANGED, DEVICE_BUSY, GROUP_TAKEN, CDI_UNWRITABLE, STATE_UNWRITABLE; nothing is held then
    */
   async prepare(claim: AllocatedClaim): Promise<PreparedClaim> {
     const { claims } = this.#options;
     const holder = `claim ${claim.uid}` as const;
+    const check = () => claim.devices.map((allocated) => this.#check(allocated, claim.uid));
+    // A claim that is prepared already may be in use by its own pod.
+    if (!this.#prepared.has(claim.uid)) await this.#refuseBusy(check());
+    const checked = check();
     const before = this.#prepared.get(claim.uid);
-    const checked = claim.devices.map((allocated) => this.#check(allocated, claim.uid));
     // Claimed before anything is awaited: two claims of one group may be prepared at the same time.
     claims.claim(
       checked.map(({ dra }) => dra.device),
@@ -101,6 +106,12 @@ export class Preparer {
       }
     }
     this.#forget(uid);
+  }
+
+  async #refuseBusy(checked: readonly Checked[]): Promise<void> {
+    const { isBusy } = this.#options;
+    if (isBusy === undefined) return;
+    for (const { dra, nodes } of checked) await refuseBusyGroup(dra.device.bdf, nodes.group, isBusy);
   }
 
   #forget(uid: string): void {

@@ -1,7 +1,7 @@
 import { Backoff, type BackoffOptions } from '../../cluster/backoff.js';
 import type { KubeClient } from '../../cluster/kube-client.js';
 import { isKubeError } from '../../cluster/kube-error.js';
-import type { ResourceType } from '../../cluster/resource.js';
+import type { Manifest, ResourceType } from '../../cluster/resource.js';
 import { listAndWatch } from '../../cluster/watch.js';
 import { messageOf } from '../../errors.js';
 import type { Log } from '../../log/log.js';
@@ -43,9 +43,10 @@ const SETTLE_MS = 100;
 export class SlicePublisher {
   readonly #options: SlicePublisherOptions;
   readonly #wanted: { due: boolean; wake: () => void } = { due: true, wake: () => undefined };
-  #nodeUid: string | undefined;
   #fault: string | undefined = 'no ResourceSlice was written yet';
   #dropsTaints = false;
+  /** What the API server made of devices that were written, where it is something else. */
+  readonly #altered = new Map<string, string>();
 
   constructor(options: SlicePublisherOptions) {
     this.#options = options;
@@ -125,16 +126,25 @@ export class SlicePublisher {
 
   async #write(signal: AbortSignal): Promise<void> {
     const { client, nodeName, devices, metrics, log } = this.#options;
-    this.#nodeUid ??= (await client.get(NODE, { name: nodeName }, signal)).metadata.uid ?? '';
     const listed = await client.listAll(RESOURCE_SLICE, { fieldSelector: this.#selector() }, signal);
     const published = listed.map((object) => readSlice(object));
     const slices = cutIntoSlices(this.#expressible(devices.value));
     if (this.#isCurrent(published, slices)) return;
+    // Asked each time: slices of a Node that was deleted and made anew go with the former one, again and again.
+    const nodeUid = (await client.get(NODE, { name: nodeName }, signal)).metadata.uid ?? '';
     const generation = Math.max(0, ...published.map((slice) => slice.generation)) + 1;
     for (const [index, members] of slices.entries()) {
       const name = sliceName(nodeName, index);
       const former = published.find((slice) => slice.name === name);
-      await this.#put(members, index, slices.length, generation, former?.resourceVersion, signal);
+      const manifest = sliceManifest(
+        { nodeName, nodeUid },
+        members,
+        index,
+        slices.length,
+        generation,
+        former?.resourceVersion,
+      );
+      await this.#put(manifest, members, signal);
     }
     const names = new Set(slices.map((_, index) => sliceName(nodeName, index)));
     for (const { name } of published) if (!names.has(name)) await this.#remove(name, signal);
@@ -146,28 +156,27 @@ export class SlicePublisher {
     });
   }
 
-  async #put(
-    members: readonly SliceDevice[],
-    index: number,
-    count: number,
-    generation: number,
-    resourceVersion: string | undefined,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { client, nodeName, log } = this.#options;
-    const owner = { nodeName, nodeUid: this.#nodeUid ?? '' };
-    const manifest = sliceManifest(owner, members, index, count, generation, resourceVersion);
+  async #put(manifest: Manifest, members: readonly SliceDevice[], signal: AbortSignal): Promise<void> {
+    const { client, log } = this.#options;
     const stored = readSlice(
-      resourceVersion === undefined
+      manifest.metadata.resourceVersion === undefined
         ? await client.create(RESOURCE_SLICE, manifest, { signal })
         : await client.replace(RESOURCE_SLICE, manifest, { signal }),
     );
     const tainted = members.some(({ taints }) => taints !== undefined);
-    if (!tainted || this.#dropsTaints || JSON.stringify(stored.devices).includes('"taints"')) return;
-    // The gate DRADeviceTaints is off: without taints the scheduler would take an unusable device.
-    log.warn('The API server drops device taints; unusable devices are left out of the ResourceSlices.');
-    this.#dropsTaints = true;
-    this.#ask();
+    if (tainted && !this.#dropsTaints && !JSON.stringify(stored.devices).includes('"taints"')) {
+      // The gate DRADeviceTaints is off: without taints the scheduler would take an unusable device.
+      log.warn('The API server drops device taints; unusable devices are left out of the ResourceSlices.');
+      this.#dropsTaints = true;
+      this.#ask();
+      return;
+    }
+    const [sent, kept] = [deviceKey(members), deviceKey(stored.devices)];
+    if (sent === kept) return;
+    // Written again and again it would not become what was sent.
+    if (this.#altered.size === 0)
+      log.warn('The API server drops fields of ResourceSlices; it may be too old.');
+    this.#altered.set(sent, kept);
   }
 
   #expressible(devices: readonly SliceDevice[]): readonly SliceDevice[] {
@@ -190,7 +199,9 @@ export class SlicePublisher {
       generations.size <= 1 &&
       slices.every((members, index) => {
         const slice = published.find(({ name }) => name === sliceName(nodeName, index));
-        return slice?.count === slices.length && deviceKey(slice.devices) === deviceKey(members);
+        const wanted = deviceKey(members);
+        const kept = slice && deviceKey(slice.devices);
+        return slice?.count === slices.length && (kept === wanted || kept === this.#altered.get(wanted));
       })
     );
   }
