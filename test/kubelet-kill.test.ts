@@ -57,7 +57,7 @@ const devices = new Map(Array.from({ length: 8 }, (_, n) => {
 }));
 const preparer = new Preparer({
   nodeName: 'node-1', cdiDir: dir + '/cdi', stateDir: dir + '/state', source: openLiveHost({ root }),
-  isBusy: undefined, iommufd: 'auto', claims: new GroupClaims(), checkpoint, devices: () => devices,
+  iommufd: 'auto', claims: new GroupClaims(), checkpoint, devices: () => devices,
 }, read.kind === 'read' ? read.value : new Map());
 writeSync(1, 'held ' + [...preparer.prepared.keys()].join() + '\\n');
 for (let turn = 0; ; turn++) {

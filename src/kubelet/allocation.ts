@@ -24,7 +24,7 @@ export interface AllocationContext {
   readonly devices: ReadonlyMap<Bdf, PluginDevice>;
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
   /** undefined: not asked, as of a recording. */
-  readonly isBusy: BusyCheck | undefined;
+  readonly isBusy?: BusyCheck | undefined;
   readonly claims: GroupClaims;
   readonly settings: AllocationSettings;
 }

@@ -24,7 +24,7 @@ export interface PreparerOptions {
   readonly cdiDir: string;
   readonly stateDir: string;
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
-  readonly isBusy: BusyCheck | undefined;
+  readonly isBusy?: BusyCheck | undefined;
   readonly iommufd: IommufdPolicy;
   readonly claims: GroupClaims;
   readonly checkpoint: Checkpoint<PreparedClaims>;
