@@ -102,7 +102,8 @@ export const ERROR_CODES = {
   // Kubelet: device plugin and DRA driver (src/kubelet).
   RESOURCE_NAME_INVALID: 'The kubelet takes no extended resource of this name.',
   RESOURCE_NAMES_COLLIDE: 'Two resources would be handed to virt-launcher in one environment variable.',
-  SCAN_SHORTAGE: 'The host could not be read for want of open files or memory; what was known stays in force.',
+  SCAN_SHORTAGE:
+    'The host could not be read for want of open files or memory; what was known stays in force.',
   DEVICE_NOT_ADVERTISED: 'The kubelet asked for a device that this resource does not have.',
   DEVICE_CHANGED: 'A device is no longer what was advertised: its driver, IOMMU group or nodes changed.',
   DEVICE_BUSY: 'A process outside of what the kubelet knows uses a device.',
