@@ -1,0 +1,3 @@
+module vsmmu.io/bench/go-xml
+
+go 1.21
