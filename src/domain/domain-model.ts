@@ -1,11 +1,13 @@
 import { formatBdf, type Bdf } from '../bdf.js';
 import { VsmmuError } from '../errors.js';
 import { hostdevAliases, iommuAliases } from './alias.js';
+import { applyEdits, type Edit } from './edit.js';
 import { attribute, childOf, childrenOf, descend, type XmlElement } from './element.js';
 import { parseLibvirtNumber } from './libvirt-number.js';
 import { readOverrides, type Overrides } from './override.js';
 import { placeOf } from './place.js';
 import { scanXml } from './scan.js';
+import { untouchedElements } from './untouched.js';
 
 /** Guest PCI address; libvirt reads missing parts as 0. */
 export interface GuestAddress {
@@ -68,11 +70,23 @@ export interface DomainModel {
  * Parts that nothing here depends on and that can be most of a domain: anybody's metadata, and the distances between
  * NUMA cells, which grow with the square of their number.
  */
-const LEAVES = new Set(['metadata', 'distances']);
+const leaves = new Set(['metadata', 'distances']);
 
 /** @throws VsmmuError XML_*, NOT_A_DOMAIN */
 export function parseDomain(text: string, source: string): DomainModel {
-  return readDomain(scanXml(text, source, LEAVES), text, source);
+  return readDomain(scanXml(text, source, { leaves }), text, source);
+}
+
+/**
+ * The domain after edits; the model itself where there are none. Of the text, only what they changed is read again.
+ * @throws VsmmuError XML_*, NOT_A_DOMAIN
+ */
+export function editedDomain(model: DomainModel, edits: readonly Edit[]): DomainModel {
+  if (edits.length === 0) return model;
+  const { root, source } = model;
+  const text = applyEdits(model.text, edits);
+  const untouched = untouchedElements(root, edits);
+  return readDomain(scanXml(text, source, { leaves, untouched }), text, source);
 }
 
 /** @throws VsmmuError NOT_A_DOMAIN */

@@ -8,16 +8,19 @@ export interface Edit {
   readonly why: string;
 }
 
+/** By place. Equal places keep the planner's order; an insertion goes before a replacement there. */
+export function inOrder(edits: readonly Edit[]): readonly Edit[] {
+  return edits.toSorted((a, b) => a.start - b.start || a.end - b.end);
+}
+
 /**
  * Makes all changes at once; insertions at one place keep their order.
  * @throws where two edits overlap: a planner's error, and nothing is written then
  */
 export function applyEdits(text: string, edits: readonly Edit[]): string {
-  // Array.sort is stable, so equal places keep the planner's order; an insertion goes before a replacement there.
-  const sorted = [...edits].sort((a, b) => a.start - b.start || a.end - b.end);
   const parts: string[] = [];
   let at = 0;
-  for (const edit of sorted) {
+  for (const edit of inOrder(edits)) {
     if (edit.start < at || edit.end < edit.start || edit.end > text.length)
       throw new RangeError(`edit ${edit.start}..${edit.end} (${edit.what}) overlaps the one before it`);
     parts.push(text.slice(at, edit.start), edit.text);

@@ -74,9 +74,25 @@ function checkBinding(prefix: string, uri: string): void {
 
 /** @throws NamespaceError for a prefix that nothing binds; libvirt would read on and lose the element silently */
 export function uriOf(scope: NamespaceScope, prefix: string): string {
+  const uri = findUri(scope, prefix);
+  if (uri === undefined) throw new NamespaceError(`unbound prefix ${prefix}`);
+  return uri;
+}
+
+function findUri(scope: NamespaceScope, prefix: string): string | undefined {
   for (let at: NamespaceScope | undefined = scope; at !== undefined; at = at.outer) {
     const uri = at.bindings.get(prefix);
     if (uri !== undefined) return uri;
   }
-  throw new NamespaceError(`unbound prefix ${prefix}`);
+  return undefined;
+}
+
+/** Does everything that has a meaning in the one scope have the same in the other? */
+export function agrees(scope: NamespaceScope, other: NamespaceScope): boolean {
+  if (scope === other) return true;
+  if (scope.defaultUri !== other.defaultUri) return false;
+  for (let at: NamespaceScope | undefined = scope; at !== undefined; at = at.outer)
+    for (const prefix of at.bindings.keys())
+      if (findUri(other, prefix) !== findUri(scope, prefix)) return false;
+  return true;
 }

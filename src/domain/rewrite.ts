@@ -1,8 +1,7 @@
 import type { HostFeatures } from '../smmu/features.js';
 import { VsmmuError } from '../errors.js';
 import { isAccelerated } from './asked.js';
-import { parseDomain, type DomainModel, type VirtualSmmu } from './domain-model.js';
-import { applyEdits } from './edit.js';
+import { editedDomain, parseDomain, type DomainModel, type VirtualSmmu } from './domain-model.js';
 import { type ResolvedOptions, type RewriteOptions, withDefaults } from './options.js';
 import { planTopology } from './build-topology.js';
 import { checkBuses } from './check-buses.js';
@@ -45,31 +44,27 @@ export interface RewriteResult {
  */
 export function rewriteDomain(text: string, host: HostFeatures, options: RewriteOptions = {}): RewriteResult {
   const settled = withDefaults(options);
-  const first = modelOf(text, settled);
+  const first = parseDomain(text, settled.source);
   if (settled.topology === 'off') return { text, decisions: [], changes: [], warnings: [] };
 
   const topology = new Plan(first, host, settled);
   planTopology(topology);
   planSubsystemMode(topology);
   refuseIfFound(topology);
-  const built = applyEdits(text, topology.edits);
-  const model = built === text ? first : modelOf(built, settled);
 
-  const values = new Plan(model, host, settled);
+  const built = editedDomain(first, topology.edits);
+  const values = new Plan(built, host, settled);
   planValues(values);
   refuseIfFound(values);
-  const rewritten = applyEdits(built, values.edits);
-  if (rewritten !== text) requireSettled(rewritten, host, settled);
+
+  const rewritten = editedDomain(built, values.edits);
+  if (rewritten !== first) requireSettled(rewritten, host, settled);
   return {
-    text: rewritten,
+    text: rewritten.text,
     decisions: values.decisions,
     changes: [...changesOf(topology), ...changesOf(values)],
     warnings: values.warnings,
   };
-}
-
-function modelOf(text: string, { source }: ResolvedOptions): DomainModel {
-  return parseDomain(text, source);
 }
 
 function changesOf({ edits, model }: Plan): Change[] {
@@ -126,9 +121,9 @@ function planAccelerated(plan: Plan, accelerated: readonly VirtualSmmu[]): void 
   planOverrides(plan);
 }
 
-/** The result is read and planned again: a rewrite that would still want to change its own output is not let out. */
-function requireSettled(rewritten: string, host: HostFeatures, options: ResolvedOptions): void {
-  const again = new Plan(modelOf(rewritten, options), host, options);
+/** The result is planned again: a rewrite that would still want to change its own output is not let out. */
+function requireSettled(rewritten: DomainModel, host: HostFeatures, options: ResolvedOptions): void {
+  const again = new Plan(rewritten, host, options);
   planTopology(again);
   planSubsystemMode(again);
   planValues(again);

@@ -138,7 +138,7 @@ describe('leaves', () => {
   const text = '<a><metadata x="1"><b><metadata/></b>t</metadata><c><d/></c></a>';
 
   test('their content is not kept, and all around it is', () => {
-    const root = scanXml(text, 'test', leaves);
+    const root = scanXml(text, 'test', { leaves });
     expect(all(root).map(({ name }) => name)).toEqual(['a', 'metadata', 'c', 'd']);
     const [metadata] = root.children;
     expect(text.slice(metadata?.closeStart, metadata?.end)).toBe('</metadata>');
@@ -149,6 +149,6 @@ describe('leaves', () => {
     ['unclosed', '<a><metadata><b></metadata></a>', 'XML_MALFORMED'],
     ['too deep', `<a><metadata>${'<b>'.repeat(300)}`, 'XML_LIMIT'],
   ])('their content is checked: %s', (_, document, code) => {
-    expect(codeOf(() => scanXml(document, 'test', leaves))).toBe(code);
+    expect(codeOf(() => scanXml(document, 'test', { leaves }))).toBe(code);
   });
 });
