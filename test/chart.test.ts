@@ -212,14 +212,16 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
     );
   });
 
-  test('registers the webhook as src/admission/registration.ts says', () => {
+  test.each([false, true])('registers the webhook as src/admission/registration.ts says, DRA: %s', (dra) => {
     const objects = renderObjects({
       namespace: 'ns',
-      set: ['webhook.deviceResources={vsmmu.io/,example.org/gpu}'],
+      set: ['webhook.deviceResources={vsmmu.io/,example.org/gpu}', `agent.dra.enabled=${dra}`],
+      apiVersions: ['resource.k8s.io/v1'],
     });
     const expected = webhookRegistrations({
       name: 'vsmmu-ns-webhook',
       resources: ['vsmmu.io/', 'example.org/gpu'],
+      claims: dra,
       excludedNamespaces: ['kube-system', 'ns'],
       clientConfig: (path) => ({ service: { name: 'vsmmu-webhook', namespace: 'ns', path, port: 443 } }),
     });

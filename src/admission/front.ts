@@ -8,7 +8,7 @@ import type {
   AllowedClients,
   HttpsOptions,
   JudgedReview,
-  ReviewHandler,
+  PatientHandler,
   ServerState,
 } from './https-server.js';
 import { failed, plain, type Reply, send } from './reply.js';
@@ -77,7 +77,7 @@ export class Front {
     return reply;
   }
 
-  #admit(handler: ReviewHandler, request: IncomingMessage, query: string): Reply | Promise<Reply> {
+  #admit(handler: PatientHandler, request: IncomingMessage, query: string): Reply | Promise<Reply> {
     if (!isAllowed(request, this.#options.clients))
       return { ...failed(401, 'a client certificate of the API server is required'), close: true };
     if (this.#active >= this.#limits.concurrent)
@@ -87,7 +87,7 @@ export class Front {
     return this.#review(handler, request, budget).finally(() => this.#active--);
   }
 
-  async #review(handler: ReviewHandler, request: IncomingMessage, budget: number): Promise<Reply> {
+  async #review(handler: PatientHandler, request: IncomingMessage, budget: number): Promise<Reply> {
     const refused = refuseHead(request);
     if (refused !== undefined) return { ...refused, close: true };
     const body = await readBody(request, this.#limits.bodyBytes, budget);
@@ -100,7 +100,7 @@ export class Front {
     const { uid, operation } = parsed.request;
     const bytes = body.bytes.length;
     try {
-      const verdict = handler(parsed.request);
+      const verdict = await handler(parsed.request);
       const review = { operation, outcome: outcomeOf(verdict) };
       return { status: 200, json: renderVerdict(uid, verdict), bytes, review };
     } catch (error) {

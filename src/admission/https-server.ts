@@ -10,6 +10,9 @@ import type { AdmissionRequest, Verdict } from './review.js';
 /** Judges one request; pure or nearly so. What it throws becomes a 500, which the API server takes as "no answer". */
 export type ReviewHandler = (request: AdmissionRequest) => Verdict;
 
+/** A handler that may have to wait for something, well within the shortest patience of an API server (1 s). */
+export type PatientHandler = (request: AdmissionRequest) => Verdict | Promise<Verdict>;
+
 /** A request to one of the handlers' paths that got its answer. */
 export interface AnsweredRequest {
   /** One of the handlers'. */
@@ -41,7 +44,7 @@ export interface HttpsOptions {
   /** Only these clients may ask for reviews; undefined: anyone who can connect. Probes need no certificate. */
   readonly clients?: AllowedClients;
   /** By path: "/mutate". */
-  readonly handlers: Readonly<Record<string, ReviewHandler>>;
+  readonly handlers: Readonly<Record<string, PatientHandler>>;
   /** Answers /readyz: undefined where ready, else what is missing. */
   readonly unready?: () => string | undefined;
   /** Answers /metrics, in Prometheus' text format; undefined: there is no such path. */

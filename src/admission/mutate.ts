@@ -1,9 +1,10 @@
 import { VsmmuError } from '../errors.js';
-import { RESOLVED_ANNOTATION } from '../kubevirt/annotations.js';
+import { REQUIRE_ANNOTATION, RESOLVED_ANNOTATION } from '../kubevirt/annotations.js';
 import type { HookContainer } from '../kubevirt/hook-sidecars.js';
 import { asksForVsmmu, patchCreatedVmi, type ResourceSelection } from '../kubevirt/vmi-create.js';
 import { handOver, type NodeLookup } from '../kubevirt/vmi-handover.js';
 import { parseVmi, type Vmi } from '../kubevirt/vmi.js';
+import type { ClaimLookup } from './device-claims.js';
 import type { ReviewHandler } from './https-server.js';
 import type { AdmissionRequest, Verdict } from './review.js';
 import type { VmiPolicy } from './vmi-policy.js';
@@ -15,24 +16,41 @@ export interface MutateOptions {
   readonly lookup?: NodeLookup;
   /** undefined: policies are not looked at. */
   readonly policy?: VmiPolicy;
+  /** undefined: nobody asks by ResourceClaims. */
+  readonly claims?: ClaimLookup;
 }
 
 /** /mutate: what VMIs get. Anything that is no VMI of KubeVirt passes untouched. */
-export function mutateHandler({ resources, hook, lookup, policy }: MutateOptions): ReviewHandler {
+export function mutateHandler(options: MutateOptions): ReviewHandler {
+  const { resources, lookup } = options;
   return (request) => {
     if (!isVmi(request)) return { allowed: true };
     return judged(() => {
-      if (request.operation === 'CREATE') {
-        const vmi = parseVmi(request.object);
-        const decided = asksForVsmmu(vmi, resources) ? policy?.(vmi, request) : undefined;
-        return { allowed: true, patch: patchCreatedVmi(vmi, resources, hook, decided) };
-      }
+      if (request.operation === 'CREATE') return created(request, options);
       if (request.operation !== 'UPDATE' || lookup === undefined) return { allowed: true };
       const vmi = parseVmi(request.object);
       if (!isServed(vmi, resources)) return { allowed: true };
       return { allowed: true, ...handOver(vmi, parseVmi(request.oldObject), lookup) };
     });
   };
+}
+
+function created(request: AdmissionRequest, options: MutateOptions): Verdict {
+  const { resources, hook, policy, claims } = options;
+  const vmi = parseVmi(request.object);
+  const asks = asksForVsmmu(vmi, resources);
+  const claimed = asks ? undefined : claims?.(vmi, request.namespace);
+  const byClaim = claimed?.ours ?? false;
+  const decided = asks || byClaim ? policy?.(vmi, request) : undefined;
+  return {
+    allowed: true,
+    patch: patchCreatedVmi(vmi, resources, hook, decided, byClaim),
+    warnings: byClaim ? [] : (claimed?.unknown ?? []).map(unknownClaim),
+  };
+}
+
+function unknownClaim(what: string): string {
+  return `vsmmu: ${what} is not there yet; if it asks for devices of vsmmu.io, create it first, or give the VMI the annotation ${REQUIRE_ANNOTATION}`;
 }
 
 /** A VMI that asked once keeps being served, whatever was done to its requests since. */

@@ -9,6 +9,8 @@ export interface RegistrationOptions {
   /** Name of both configurations. */
   readonly name: string;
   readonly resources: ResourceSelection;
+  /** VMIs may ask by ResourceClaims, whose contents CEL cannot see: each that names one causes one call. */
+  readonly claims?: boolean;
   /** Namespaces that are never looked at: the control plane's and the webhook's own. */
   readonly excludedNamespaces: readonly string[];
   /** Where the webhook is, for the path that is given. */
@@ -33,11 +35,14 @@ function concerned(resources: ResourceSelection): string {
     name.endsWith('/') ? `d.deviceName.startsWith(${celText(name)})` : `d.deviceName == ${celText(name)}`,
   );
   if (terms.length === 0) return marked;
+  return `${marked} || ${someDevice(`has(d.deviceName) && (${terms.join(' || ')})`)}`;
+}
+
+/** CEL: is there a device request `d` of which `condition` holds? */
+function someDevice(condition: string): string {
   const devices = 'object.spec.domain.devices';
-  const asks = (list: string) =>
-    `(has(${devices}.${list}) && ${devices}.${list}.exists(d, has(d.deviceName) && (${terms.join(' || ')})))`;
-  const some = `(has(object.spec) && has(object.spec.domain) && has(${devices}) && (${asks('gpus')} || ${asks('hostDevices')}))`;
-  return `${marked} || ${some}`;
+  const among = (list: string) => `(has(${devices}.${list}) && ${devices}.${list}.exists(d, ${condition}))`;
+  return `(has(object.spec) && has(object.spec.domain) && has(${devices}) && (${among('gpus')} || ${among('hostDevices')}))`;
 }
 
 function celText(text: string): string {
@@ -66,8 +71,11 @@ const ANNOTATION_CHANGED = {
 };
 
 export function webhookRegistrations(options: RegistrationOptions) {
-  const { name, resources, clientConfig, timeoutSeconds = 3, excludedNamespaces } = options;
+  const { name, resources, clientConfig, timeoutSeconds = 3, excludedNamespaces, claims = false } = options;
   const isConcerned = { name: 'concerns-vsmmu', expression: concerned(resources) };
+  const mayBeConcerned = claims
+    ? { ...isConcerned, expression: `${isConcerned.expression} || ${someDevice('has(d.claimName)')}` }
+    : isConcerned;
   const webhook = (
     id: string,
     path: string,
@@ -107,7 +115,7 @@ export function webhookRegistrations(options: RegistrationOptions) {
   return {
     mutating: frame('MutatingWebhookConfiguration', [
       {
-        ...webhook('virtualmachineinstances', '/mutate', 'CREATE', 'Fail', [isConcerned]),
+        ...webhook('virtualmachineinstances', '/mutate', 'CREATE', 'Fail', [mayBeConcerned]),
         // Another webhook may change the sidecars after us.
         reinvocationPolicy: 'IfNeeded',
       },

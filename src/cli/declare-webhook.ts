@@ -36,6 +36,7 @@ export const declareWebhook: Declare = (program, io, finish) => {
     )
     .option('--cluster', 'talk to the API server: hand node values over, validate, make certificates', false)
     .option('--policies', 'with --cluster: apply Policy and Baseline objects to new VMIs', false)
+    .option('--dra', 'with --cluster: serve VMIs that ask for devices of vsmmu.io by ResourceClaims', false)
     .option('--kubeconfig <file>', "how to reach it, instead of the pod's own account")
     .option('--max-profile-age <seconds>', 'how long an agent may be silent; 0: for ever', seconds, 3600)
     .option('--kubevirt-namespace <name>', "namespace of KubeVirt's own service accounts", 'kubevirt')

@@ -48,6 +48,8 @@ const NOTHING_DECIDED: DecidedForVmi = { serve: true, set: undefined, requiremen
  * `vsmmu.io/resolved` of its own making, whoever it is, because a hook believes that annotation.
  * Patching a patched VMI patches nothing.
  *
+ * @param byClaim it asks for our devices by a ResourceClaim, which nothing in the VMI itself tells: it gets an empty
+ *   `vsmmu.io/require`, by which all that come later know it
  * @throws VsmmuError HOOK_SIDECARS_MALFORMED, REQUIRE_MALFORMED
  */
 export function patchCreatedVmi(
@@ -55,10 +57,11 @@ export function patchCreatedVmi(
   selection: ResourceSelection,
   hook: HookContainer,
   decided: DecidedForVmi = NOTHING_DECIDED,
+  byClaim = false,
 ): JsonPatchOperation[] {
   const annotations = vmi.annotations ?? {};
   const at = jsonPointer('metadata', 'annotations');
-  if (!asksForVsmmu(vmi, selection) || !decided.serve)
+  if (!(byClaim || asksForVsmmu(vmi, selection)) || !decided.serve)
     return patchStringMap(at, vmi.annotations, { [RESOLVED_ANNOTATION]: undefined });
   const required = [...parseRequire(annotations[REQUIRE_ANNOTATION] ?? ''), ...decided.requirements];
   return [
@@ -69,6 +72,7 @@ export function patchCreatedVmi(
         args: [...(hook.args ?? []), ...decided.hookArgs],
       }),
       ...(decided.set === undefined ? {} : { [SET_ANNOTATION]: decided.set }),
+      ...(byClaim ? { [REQUIRE_ANNOTATION]: annotations[REQUIRE_ANNOTATION] ?? '' } : {}),
     }),
     ...(vmi.hasSpec ? requireNodes(vmi.affinity, required) : []),
   ];

@@ -10,6 +10,8 @@ export interface DeviceRequest {
   readonly name: string;
   readonly deviceName: string | undefined;
   readonly claimName: string | undefined;
+  /** Of the claim; undefined: any of its requests. */
+  readonly requestName: string | undefined;
 }
 
 /** The fields of a VirtualMachineInstance that vsmmu reads (KubeVirt API v1, staging/src/kubevirt.io/api/core/v1). */
@@ -49,7 +51,7 @@ const stringMap = z
   .transform((value) => value ?? undefined);
 
 const requests = z
-  .array(z.object({ name: text, deviceName: text, claimName: text }))
+  .array(z.object({ name: text, deviceName: text, claimName: text, requestName: text }))
   .max(4096)
   .nullish()
   .transform((value) => value ?? []);
@@ -112,12 +114,13 @@ export function parseVmiBytes(bytes: Uint8Array): Vmi {
 function deviceRequests(spec: VmiJson['spec']): DeviceRequest[] {
   const devices = spec?.domain?.devices;
   return (['gpus', 'hostDevices'] as const).flatMap((list) =>
-    (devices?.[list] ?? []).map(({ name = '', deviceName, claimName }, index) => ({
+    (devices?.[list] ?? []).map(({ name = '', deviceName, claimName, requestName }, index) => ({
       list,
       index,
       name,
       deviceName,
       claimName,
+      requestName,
     })),
   );
 }

@@ -4,7 +4,7 @@ import type { KubeClient } from '../../cluster/kube-client.js';
 import { isKubeError } from '../../cluster/kube-error.js';
 import { ExitStatus, VsmmuError } from '../../errors.js';
 import { labelPatch } from '../../fleet/node-labels.js';
-import { DRA_DRIVER } from '../../kubelet/dra/device.js';
+import { DRA_DRIVER } from '../../cluster/dra-resources.js';
 import { RESOURCE_SLICE } from '../../kubelet/dra/slices.js';
 import type { CliIo } from '../io.js';
 import { clusterClient, type ClusterOptions } from '../kubeconfig.js';

@@ -1,23 +1,20 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { serveAdmission, type ReviewHandler, type TlsVersion } from '../../admission/https-server.js';
+import { claimLookup, whenClaimsAreKnown } from '../../admission/device-claims.js';
+import { type PatientHandler, serveAdmission, type TlsVersion } from '../../admission/https-server.js';
 import { WebhookMetrics } from '../../admission/metrics.js';
 import { mutateHandler } from '../../admission/mutate.js';
 import { nodeLookup } from '../../admission/node-values.js';
 import { placementReasons } from '../../admission/placement.js';
 import { validateHandler } from '../../admission/validate.js';
 import { vmiPolicy } from '../../admission/vmi-policy.js';
-import type { KubeClient } from '../../cluster/kube-client.js';
-import { type NodeProfile, NODE_PROFILES, parseNodeProfile } from '../../cluster/node-profile.js';
-import { WatchCache } from '../../cluster/watch-cache.js';
 import { ExitStatus, messageOf, VsmmuError } from '../../errors.js';
 import type { HookContainer } from '../../kubevirt/hook-sidecars.js';
-import type { Log } from '../../log/log.js';
 import { type LogFormat, type LogLevel, winstonLog } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
 import { clusterClient } from '../kubeconfig.js';
-import { unsyncedPolicies, watchPolicies, type WatchedPolicies } from '../watch-policies.js';
+import { unlisted, watchForWebhook, type WebhookCaches } from '../webhook-caches.js';
 import { allowedClients, type CertificateOptions, certificateSource } from '../webhook-certificates.js';
 
 export interface WebhookCommandOptions extends CertificateOptions {
@@ -36,6 +33,8 @@ export interface WebhookCommandOptions extends CertificateOptions {
   readonly cluster: boolean;
   /** With `cluster`: apply Policy and Baseline objects to VMIs that are created. */
   readonly policies: boolean;
+  /** With `cluster`: recognise VMIs that ask for devices by ResourceClaims. */
+  readonly dra: boolean;
   readonly kubeconfig?: string;
   readonly kubevirtNamespace: string;
   /** Seconds an agent may be silent; 0: for ever. */
@@ -56,9 +55,7 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
   const client = options.cluster ? await clusterClient({ kubeconfig: options.kubeconfig }, io) : undefined;
   // What runs beside the server goes on through the drain: reviews are answered until the last moment.
   const background = new AbortController();
-  const profiles = client === undefined ? undefined : watchProfiles(client, log, background.signal);
-  const policies =
-    client === undefined || !options.policies ? undefined : watchPolicies(client, log, background.signal);
+  const caches = client && watchForWebhook(client, options, log, background.signal);
   const certificates = certificateSource(options, client, log, background.signal);
   const certificate = await Promise.race([certificates.first, aborted(signal)]);
   if (certificate !== undefined) {
@@ -70,9 +67,9 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
       certificate,
       minVersion: options.tlsMinVersion,
       ...(clients === undefined ? {} : { clients }),
-      handlers: handlersOf(options, profiles, policies),
-      unready: () => certificates.missing() ?? unsynced(profiles) ?? unsyncedPolicies(policies),
-      metrics: (state) => metrics.render(state, { ...(profiles && { nodeprofiles: profiles }), ...policies }),
+      handlers: handlersOf(options, caches),
+      unready: () => certificates.missing() ?? (caches && unlisted(caches)),
+      metrics: (state) => metrics.render(state, caches?.all ?? {}),
       onAnswer: (request) => metrics.answered(request),
       onFailure: (message, error) => log.error(message, { cause: messageOf(error) }),
     });
@@ -100,45 +97,25 @@ async function aborted(signal: AbortSignal): Promise<undefined> {
   return undefined;
 }
 
-type Profiles = WatchCache<NodeProfile>;
-
-/** Replicas are few, and VMs wait for what they know: they are back soon after an API server is. */
-const BACKOFF = { baseMs: 200, maxMs: 2000 };
-
-function watchProfiles(client: KubeClient, log: Log, signal: AbortSignal): Profiles {
-  const profiles = new WatchCache(client, NODE_PROFILES, {
-    parse: parseNodeProfile,
-    signal,
-    backoff: BACKOFF,
-  });
-  profiles
-    .run()
-    .catch((error: unknown) => log.error('the watch of NodeProfiles ended', { error: messageOf(error) }));
-  return profiles;
-}
-
-function unsynced(profiles: Profiles | undefined): string | undefined {
-  if (profiles === undefined || profiles.synced) return undefined;
-  const why = profiles.lastError === undefined ? '' : ` (${profiles.lastError.message})`;
-  return `the NodeProfiles have not been listed yet${why}`;
-}
-
 function handlersOf(
   options: WebhookCommandOptions,
-  profiles: Profiles | undefined,
-  policies: WatchedPolicies | undefined,
-): Readonly<Record<string, ReviewHandler>> {
+  caches: WebhookCaches | undefined,
+): Readonly<Record<string, PatientHandler>> {
   const { resource: resources, hookImage, kubevirtNamespace, otherHooks } = options;
   const hook = { image: hookImage, imagePullPolicy: options.hookPullPolicy, args: options.hookArg };
-  if (profiles === undefined) return { '/mutate': mutateHandler({ resources, hook }) };
+  if (caches === undefined) return { '/mutate': mutateHandler({ resources, hook }) };
+  const { profiles, policies } = caches;
+  const claims = caches.claims && claimLookup(caches.claims);
   const lookup = nodeLookup(profiles, { maxAgeMs: options.maxProfileAge * 1000 });
+  const mutate = mutateHandler({
+    resources,
+    hook,
+    lookup,
+    ...(policies === undefined ? {} : { policy: vmiPolicy(policies) }),
+    ...(claims === undefined ? {} : { claims }),
+  });
   return {
-    '/mutate': mutateHandler({
-      resources,
-      hook,
-      lookup,
-      ...(policies === undefined ? {} : { policy: vmiPolicy(policies) }),
-    }),
+    '/mutate': claims === undefined ? mutate : whenClaimsAreKnown(mutate, claims),
     '/validate': validateHandler({
       resources,
       lookup,

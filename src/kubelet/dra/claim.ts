@@ -1,16 +1,7 @@
 import * as z from 'zod';
+import { DRA_DRIVER, RESOURCE_CLAIMS } from '../../cluster/dra-resources.js';
 import type { KubeClient } from '../../cluster/kube-client.js';
-import type { ResourceType } from '../../cluster/resource.js';
 import { VsmmuError } from '../../errors.js';
-import { DRA_DRIVER } from './device.js';
-
-export const RESOURCE_CLAIM: ResourceType = {
-  group: 'resource.k8s.io',
-  version: 'v1',
-  kind: 'ResourceClaim',
-  plural: 'resourceclaims',
-  namespaced: true,
-};
 
 /** On claims made from a template: the name the pod knows it by (k8s.io/api resource/v1 PodResourceClaimAnnotation). */
 const POD_CLAIM_NAME = 'resource.kubernetes.io/pod-claim-name';
@@ -64,7 +55,7 @@ export async function readClaim(
 ): Promise<AllocatedClaim> {
   const place = `ResourceClaim ${ref.namespace}/${ref.name}`;
   refuseNames(place, UID.test(ref.uid) && NAME.test(ref.name) && LABEL.test(ref.namespace));
-  const { metadata, status } = await client.get(RESOURCE_CLAIM, ref, signal);
+  const { metadata, status } = await client.get(RESOURCE_CLAIMS, ref, signal);
   if (metadata.uid !== ref.uid) {
     throw new VsmmuError(
       'CLAIM_CHANGED',

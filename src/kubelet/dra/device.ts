@@ -1,13 +1,11 @@
 import type { Bdf } from '../../bdf.js';
+import { DRA_DRIVER } from '../../cluster/dra-resources.js';
 import type { DeviceReport, HostReport, SmmuReport } from '../../host/report.js';
 import { valueOf, type Answer } from '../../smmu/answer.js';
 import { smmuOf } from '../config/selector.js';
 import { takeInventory } from '../inventory.js';
 import type { PluginDevice } from '../plugin-device.js';
 import { parseResourceName } from '../resource-name.js';
-
-/** The driver's name, and the domain of its attributes. */
-export const DRA_DRIVER = 'vsmmu.io';
 
 /** As in resource.k8s.io/v1 DeviceAttribute; exactly one of them. */
 export type Attribute = { readonly string: string } | { readonly bool: boolean } | { readonly int: number };

@@ -7,7 +7,7 @@ import { Backoff } from '../backoff.js';
 import { DirectoryWatch } from '../directory-watch.js';
 import { pluginInfoService } from '../plugin-info.js';
 import type { KubeletDirectories } from '../registration.js';
-import { DRA_DRIVER } from './device.js';
+import { DRA_DRIVER } from '../../cluster/dra-resources.js';
 import { DRA_VERSIONS } from './dra-services.js';
 
 export interface DraSocketsOptions {

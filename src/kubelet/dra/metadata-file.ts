@@ -2,7 +2,8 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { CdiMount } from '../cdi.js';
 import type { AllocatedClaim } from './claim.js';
-import { DRA_DRIVER, type Attributes } from './device.js';
+import { DRA_DRIVER } from '../../cluster/dra-resources.js';
+import { type Attributes } from './device.js';
 
 /** Where a container finds them: KEP-5304, k8s.io/dynamic-resource-allocation v0.36 api/metadata. virt-launcher reads them. */
 const CONTAINER_DIR = '/var/run/kubernetes.io/dra-device-attributes';

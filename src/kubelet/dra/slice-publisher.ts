@@ -18,7 +18,7 @@ import {
   type PublishedSlice,
   type SliceDevice,
 } from './slices.js';
-import { DRA_DRIVER } from './device.js';
+import { DRA_DRIVER } from '../../cluster/dra-resources.js';
 
 const NODE: ResourceType = { group: '', version: 'v1', kind: 'Node', plural: 'nodes', namespaced: false };
 

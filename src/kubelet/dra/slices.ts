@@ -1,5 +1,6 @@
 import type { KubeObject, Manifest, ResourceType } from '../../cluster/resource.js';
-import { DRA_DRIVER, type Attributes, type DraDevice } from './device.js';
+import { DRA_DRIVER } from '../../cluster/dra-resources.js';
+import { type Attributes, type DraDevice } from './device.js';
 
 export const RESOURCE_SLICE: ResourceType = {
   group: 'resource.k8s.io',

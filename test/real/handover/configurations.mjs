@@ -7,7 +7,9 @@ export const NAME = 'vsmmu-webhook';
  * @returns {Promise<{ mutating: any, validating: any }>} with the webhook at this port of the machine
  */
 export async function configurations(ctx, port) {
-  const objects = await renderChart(ctx);
+  const objects = await renderChart(ctx, {
+    args: ['--set', 'agent.dra.enabled=true', '--api-versions', 'resource.k8s.io/v1'],
+  });
   const [mutating, validating] = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'].map(
     (wanted) => objects.find(({ kind }) => kind === wanted),
   );

@@ -13,6 +13,7 @@ import { installVmiCrd } from '../kubernetes/kubevirt-crd.mjs';
 import { devicesOverNodes, writeRecording } from '../kubelet/recording.mjs';
 import { NAMESPACE } from '../webhook/vmi.mjs';
 import { CERTIFICATES, certificateChecks } from './certificates.mjs';
+import { CLAIMED, claimChecks } from './claims.mjs';
 import { configurations } from './configurations.mjs';
 import { FLOW, flowChecks } from './flow.mjs';
 import { ClusterWebhook } from './webhook.mjs';
@@ -23,7 +24,7 @@ export const suite = {
   name: 'handover',
   needs: 'Go, for kube-apiserver and etcd; Helm of npm',
   timeoutMinutes: 14,
-  checks: [starts, ...Object.values(FLOW), ...Object.values(CERTIFICATES)],
+  checks: [starts, ...[FLOW, CLAIMED, CERTIFICATES].flatMap((names) => Object.values(names))],
   async run(ctx) {
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-handover-'));
     const cluster = await Cluster.start(ctx);
@@ -52,6 +53,7 @@ export const suite = {
       });
       if (!started) return;
       await flowChecks(ctx, cluster, { webhook, publish, mutating, validating });
+      await claimChecks(ctx, cluster, { mutating, validating });
       await certificateChecks(ctx, cluster, webhook);
     } finally {
       await webhook?.close();

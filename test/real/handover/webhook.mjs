@@ -5,7 +5,7 @@ import { IMAGE } from '../webhook/webhook.mjs';
 import { NAME } from './configurations.mjs';
 
 /** Lives of certificates in seconds, short enough to see them end. */
-const LIVES = { authority: 30, leaf: 10 };
+const SHORT_LIVES = { authority: 30, leaf: 10 };
 
 /** One replica of `vsmmu webhook --cluster`. */
 export class ClusterWebhook {
@@ -14,7 +14,7 @@ export class ClusterWebhook {
   #child;
   #said = '';
 
-  /** @param {{ port: number, kubeconfig: string }} options */
+  /** @param {{ port: number, kubeconfig: string, lives?: { authority: number, leaf: number } }} options */
   constructor(ctx, options) {
     this.#ctx = ctx;
     this.#options = options;
@@ -25,12 +25,13 @@ export class ClusterWebhook {
   }
 
   async run() {
-    const { port, kubeconfig } = this.#options;
+    const { port, kubeconfig, lives = SHORT_LIVES } = this.#options;
     this.#child = this.#ctx.start(process.execPath, [
       ...[
         this.#ctx.vsmmu,
         'webhook',
         '--cluster',
+        '--dra',
         '--kubeconfig',
         kubeconfig,
         '--listen',
@@ -38,7 +39,7 @@ export class ClusterWebhook {
       ],
       ...['--certificate-name', '127.0.0.1', '--namespace', 'vsmmu-system', '--hook-image', IMAGE],
       ...['--mutating-configuration', NAME, '--validating-configuration', NAME, '--shutdown-delay', '1'],
-      ...['--ca-lifetime', `${LIVES.authority}`, '--leaf-lifetime', `${LIVES.leaf}`],
+      ...['--ca-lifetime', `${lives.authority}`, '--leaf-lifetime', `${lives.leaf}`],
     ]);
     let address = '';
     this.#said = '';

@@ -31,9 +31,18 @@ has(d.deviceName) && ({{ join " || " $terms }})
 (has(object.metadata.annotations) && ('vsmmu.io/require' in object.metadata.annotations || 'vsmmu.io/resolved' in object.metadata.annotations)) || {{ include "vsmmu.celAsks" . }}
 {{- end }}
 
+{{/* The same of a VMI that is created: a ResourceClaim's contents are out of CEL's sight, so any claim may be ours. */}}
+{{- define "vsmmu.celMayBeConcerned" -}}
+{{ include "vsmmu.celConcerned" . }}{{ if and .Values.agent.enabled .Values.agent.dra.enabled }} || {{ include "vsmmu.celSomeDevice" "has(d.claimName)" }}{{ end }}
+{{- end }}
+
 {{- define "vsmmu.celAsks" -}}
-{{- $served := include "vsmmu.celServed" . -}}
-(has(object.spec) && has(object.spec.domain) && has(object.spec.domain.devices) && ((has(object.spec.domain.devices.gpus) && object.spec.domain.devices.gpus.exists(d, {{ $served }})) || (has(object.spec.domain.devices.hostDevices) && object.spec.domain.devices.hostDevices.exists(d, {{ $served }}))))
+{{ include "vsmmu.celSomeDevice" (include "vsmmu.celServed" .) }}
+{{- end }}
+
+{{/* CEL: is there a device request `d` of which the condition holds? */}}
+{{- define "vsmmu.celSomeDevice" -}}
+(has(object.spec) && has(object.spec.domain) && has(object.spec.domain.devices) && ((has(object.spec.domain.devices.gpus) && object.spec.domain.devices.gpus.exists(d, {{ . }})) || (has(object.spec.domain.devices.hostDevices) && object.spec.domain.devices.hostDevices.exists(d, {{ . }}))))
 {{- end }}
 
 {{/* The webhook never stands in the way of its own pods, nor of the control plane's namespace. */}}
