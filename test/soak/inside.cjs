@@ -1,0 +1,34 @@
+// Loaded into each program of a soak before it starts (node --require): writes what only the process itself can tell.
+// SOAK_SAMPLES names the file, SOAK_SAMPLE_MS the pace; every SOAK_COLLECT_EVERY-th sample collects garbage first.
+const { appendFileSync } = require('node:fs');
+const { monitorEventLoopDelay } = require('node:perf_hooks');
+const { setFlagsFromString } = require('node:v8');
+const { runInNewContext } = require('node:vm');
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc');
+const delay = monitorEventLoopDelay({ resolution: 10 });
+delay.enable();
+let count = 0;
+
+setInterval(() => {
+  // Before the collection: its own pause is not the program's.
+  const loop = { p50: delay.percentile(50) / 1e6, p99: delay.percentile(99) / 1e6, max: delay.max / 1e6 };
+  const collected = ++count % Number(process.env.SOAK_COLLECT_EVERY) === 0;
+  if (collected) collect();
+  const resources = process.getActiveResourcesInfo();
+  const timers = resources.filter((name) => name === 'Timeout' || name === 'Immediate').length;
+  const { heapUsed, external, arrayBuffers } = process.memoryUsage();
+  const sample = {
+    at: Date.now(),
+    collected,
+    heapUsed,
+    external,
+    arrayBuffers,
+    timers,
+    handles: resources.length - timers,
+    loop,
+  };
+  appendFileSync(process.env.SOAK_SAMPLES, `${JSON.stringify(sample)}\n`);
+  delay.reset();
+}, Number(process.env.SOAK_SAMPLE_MS)).unref();
