@@ -56,9 +56,10 @@ function listed({ changes }: RewriteResult): { attributes: string[]; overrides: 
     if (attribute !== null) attributes.push(`${attribute[1] ?? ''}=${attribute[2] ?? ''}`);
     for (const [, alias = '', list = ''] of what.matchAll(/override of ([\w-]+) gets ([^;]*)/g))
       properties.push(...list.split(', ').map((one) => `${alias} ${one}`));
-    const corrected = /^override of ([\w-]+): (\w+)=\S* becomes (\w+)$/.exec(what);
-    if (corrected !== null)
-      properties.push(`${corrected[1] ?? ''} ${corrected[2] ?? ''}=${corrected[3] ?? ''}`);
+    for (const [, alias = '', name = '', value = ''] of what.matchAll(
+      /override of ([\w-]+): (\w+)=[^;\s]* becomes (\w+)/g,
+    ))
+      properties.push(`${alias} ${name}=${value}`);
   }
   return { attributes: attributes.sort(), overrides: properties.sort() };
 }

@@ -1,35 +1,90 @@
 import { childrenOf, type XmlElement } from './element.js';
 import type { Reason } from './layout.js';
+import { mergedEntry, onlySpaceAround, type MergedEntry } from './merge-overrides.js';
 import { overrideOf, QEMU_NAMESPACE, type OverrideProperty } from './override.js';
 import type { Plan, WantedOverride } from './plan.js';
 import type { NewElement } from './render.js';
 
+interface PropertyToWrite {
+  readonly name: string;
+  readonly type: string;
+  readonly value: string | undefined;
+}
+
+/** An element that goes. */
+interface Removal extends Reason {
+  readonly element: XmlElement;
+}
+
 /**
  * Turns the wanted overrides into edits, in what is there: a property of the same name is corrected in place, an
- * entry of the same alias takes the new ones, one block holds them all.
+ * entry of the same alias takes the new ones, several entries of one alias become one, one block holds them all.
  */
 export function planOverrides(plan: Plan): void {
-  const { blocks, byAlias } = plan.model.overrides;
-  const missing = new Map<string, WantedOverride[]>();
-  const removed: OverrideProperty[] = [];
-  for (const wanted of plan.overrides) {
-    const present = overrideOf(plan.model.overrides, wanted.alias, wanted.name);
-    if (wanted.value === undefined) {
-      removed.push(...propertiesNamed(plan, wanted));
-    } else if (present === undefined) {
-      missing.set(wanted.alias, [...(missing.get(wanted.alias) ?? []), wanted]);
-    } else {
-      correct(plan, present, wanted, wanted.value);
-    }
-  }
+  const byAlias = new Map<string, WantedOverride[]>();
+  for (const wanted of plan.overrides)
+    byAlias.set(wanted.alias, [...(byAlias.get(wanted.alias) ?? []), wanted]);
+
+  const removals: Removal[] = [];
   const newEntries: (readonly [alias: string, wanted: readonly WantedOverride[]])[] = [];
-  for (const [alias, wanted] of missing) {
-    const device = byAlias.get(alias)?.devices.at(-1);
-    if (device === undefined) newEntries.push([alias, wanted]);
-    else extendEntry(plan, device, wanted);
+  for (const [alias, wanted] of byAlias) {
+    const entry = plan.model.overrides.byAlias.get(alias);
+    const merged = mergedEntry(plan.model.text, entry, wanted);
+    if (merged !== undefined) {
+      removals.push(...planMerged(plan, alias, merged, wanted));
+      continue;
+    }
+    const missing = wanted.filter((one) => planPresent(plan, one, removals) === 'missing');
+    const device = entry?.devices.at(-1);
+    if (missing.length === 0) continue;
+    if (device === undefined) newEntries.push([alias, missing]);
+    else extendEntry(plan, device, missing);
   }
+  const { blocks } = plan.model.overrides;
   if (newEntries.length > 0) addEntries(plan, blocks.at(-1), newEntries);
-  removeProperties(plan, removed, newEntries.length > 0 ? blocks.at(-1) : undefined);
+  planRemovals(plan, removals, newEntries.length > 0 ? blocks.at(-1) : undefined);
+}
+
+/** Corrects or removes a property where it stands. */
+function planPresent(plan: Plan, wanted: WantedOverride, removals: Removal[]): 'missing' | 'planned' {
+  const { alias, name, value, why } = wanted;
+  const present = overrideOf(plan.model.overrides, alias, name);
+  if (value !== undefined && present === undefined) return 'missing';
+  if (value !== undefined && present !== undefined) correct(plan, present, wanted, value);
+  else
+    for (const { element, value: was } of propertiesNamed(plan, wanted))
+      removals.push({ element, what: `override of ${alias}: ${name}=${was} goes`, why });
+  return 'planned';
+}
+
+/** @returns what goes with it */
+function planMerged(
+  plan: Plan,
+  alias: string,
+  { home, others, properties }: MergedEntry,
+  wanted: readonly WantedOverride[],
+): Removal[] {
+  const why = 'libvirt lets the last one of several entries count, and its schema allows one';
+  const what = [`the entries of ${alias} become one`, ...changesOf(plan, alias, wanted)].join('; ');
+  const gone = (element: XmlElement): Removal => ({ element, what: `an entry of ${alias} goes`, why });
+  if (properties.length === 0) return [...others, home].map(gone);
+  plan.edits.push(plan.layout.replace(home, entry(home.prefix, alias, properties), { what, why }));
+  return others.map(gone);
+}
+
+/** What becomes of wanted properties, in the words that stand for each alone. */
+function changesOf(plan: Plan, alias: string, wanted: readonly WantedOverride[]): string[] {
+  return wanted.flatMap(({ name, type, value }) => {
+    const present = overrideOf(plan.model.overrides, alias, name);
+    if (value === undefined || (present?.type === type && present.value === value)) return [];
+    return present === undefined
+      ? [`override of ${alias} gets ${name}=${value}`]
+      : [correction(alias, present, value)];
+  });
+}
+
+function correction(alias: string, { name, type, value: was }: OverrideProperty, value: string): string {
+  return `override of ${alias}: ${name}=${type === 'remove' ? '(removed)' : was} becomes ${value}`;
 }
 
 function propertiesNamed(plan: Plan, { alias, name }: WantedOverride): OverrideProperty[] {
@@ -37,14 +92,17 @@ function propertiesNamed(plan: Plan, { alias, name }: WantedOverride): OverrideP
 }
 
 function correct(plan: Plan, present: OverrideProperty, wanted: WantedOverride, value: string): void {
-  const { alias, name, type, why } = wanted;
+  const { alias, type, why } = wanted;
   if (present.type === type && present.value === value) return;
-  const what = `override of ${alias}: ${name}=${present.type === 'remove' ? '(removed)' : present.value} becomes ${value}`;
+  const what = correction(alias, present, value);
   const written = present.element.attributes.find((one) => one.name === 'value');
   const edit =
     present.type === type && written !== undefined
       ? plan.layout.setAttribute(present.element, written, value, { what, why })
-      : plan.layout.replace(present.element, property(present.element.prefix, wanted, value), { what, why });
+      : plan.layout.replace(present.element, property(present.element.prefix, { ...wanted, value }), {
+          what,
+          why,
+        });
   plan.edits.push(edit);
 }
 
@@ -59,24 +117,23 @@ function qualified(prefix: string, local: string): string {
   return prefix === '' ? local : `${prefix}:${local}`;
 }
 
-function property(prefix: string, { name, type }: WantedOverride, value: string): NewElement {
-  return {
-    name: qualified(prefix, 'property'),
-    attributes: [
-      ['name', name],
-      ['type', type],
-      ['value', value],
-    ],
-  };
+function property(prefix: string, { name, type, value }: PropertyToWrite): NewElement {
+  const attributes: (readonly [string, string])[] = [
+    ['name', name],
+    ['type', type],
+  ];
+  // libvirt refuses a value beside "remove".
+  if (type !== 'remove') attributes.push(['value', value ?? '']);
+  return { name: qualified(prefix, 'property'), attributes };
 }
 
-function frontend(prefix: string, wanted: readonly WantedOverride[]): NewElement {
-  const children = wanted.map((one) => property(prefix, one, one.value ?? ''));
+function frontend(prefix: string, properties: readonly PropertyToWrite[]): NewElement {
+  const children = properties.map((one) => property(prefix, one));
   return { name: qualified(prefix, 'frontend'), attributes: [], children };
 }
 
-function entry(prefix: string, alias: string, wanted: readonly WantedOverride[]): NewElement {
-  const children = [frontend(prefix, wanted)];
+function entry(prefix: string, alias: string, properties: readonly PropertyToWrite[]): NewElement {
+  const children = [frontend(prefix, properties)];
   return { name: qualified(prefix, 'device'), attributes: [['alias', alias]], children };
 }
 
@@ -133,42 +190,22 @@ function bindPrefix(plan: Plan): string {
   return prefix;
 }
 
-/** Takes properties out, and with them the entry and the block that would be left empty. */
-function removeProperties(
-  plan: Plan,
-  removed: readonly OverrideProperty[],
-  keep: XmlElement | undefined,
-): void {
-  const gone = new Set<XmlElement>(removed.map(({ element }) => element));
+/** Takes elements out, and with them the entry and the block that would be left empty. */
+function planRemovals(plan: Plan, removals: readonly Removal[], keep: XmlElement | undefined): void {
+  const gone = new Set(removals.map(({ element }) => element));
   const emptied = (element: XmlElement) => {
     const kept = element.children.filter((child) => !gone.has(child));
     return element !== keep && kept.length === 0 && onlySpaceAround(plan.model.text, element);
   };
-  for (const { element } of removed) {
+  for (const { element } of removals)
     for (let up = element.parent; up !== undefined && up !== plan.model.root && emptied(up); up = up.parent)
       gone.add(up);
-  }
   const outermost = [...gone].filter(({ parent }) => parent === undefined || !gone.has(parent));
   for (const element of outermost) {
-    const inside = removed.filter(
+    const inside = removals.filter(
       (one) => one.element.start >= element.start && one.element.end <= element.end,
     );
-    const what = `<${element.name}> goes: ${inside.map(({ name, value }) => `${name}=${value}`).join(', ')}`;
-    const why = inside
-      .map(
-        (one) => plan.overrides.find((wanted) => wanted.name === one.name && wanted.value === undefined)?.why,
-      )
-      .find((reason) => reason !== undefined);
-    plan.edits.push(plan.layout.remove(element, { what, why: why ?? '' }));
+    const what = inside.map((one) => one.what).join('; ');
+    plan.edits.push(plan.layout.remove(element, { what, why: inside[0]?.why ?? '' }));
   }
-}
-
-/** No text or comment of anybody's would go with the element. */
-function onlySpaceAround(text: string, element: XmlElement): boolean {
-  let at = element.openEnd;
-  for (const child of element.children) {
-    if (text.slice(at, child.start).trim() !== '') return false;
-    at = child.end;
-  }
-  return text.slice(at, element.closeStart).trim() === '';
 }
