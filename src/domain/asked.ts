@@ -76,7 +76,7 @@ export function askedOf(
     const candidates: readonly (readonly [Origin, string | undefined])[] = [
       ['set', options.set.vsmmu[property]],
       ['kept', kept],
-      ['baseline', options.baseline?.[property]],
+      ['baseline', options.baseline?.vsmmu[property]],
     ];
     const [origin, text] = candidates.find(([, one]) => one !== undefined) ?? ['auto', undefined];
     if (text === undefined || text === 'auto') return 'auto';

@@ -102,7 +102,7 @@ class Prediction {
     for (const device of accelerated ? behind : []) {
       const features = device.bdf === undefined ? undefined : own.host.devices.get(device.bdf);
       if (features === undefined) refuseUnknown(own, device);
-      else devices.push({ features, ats: askedAts(own, device), coldPlugged: true });
+      else devices.push({ features, ats: askedAts(own, device).ats, coldPlugged: true });
     }
     this.#take(own, undefined);
     for (const device of withoutIommufd(own.model, accelerated ? behind : []))

@@ -6,7 +6,7 @@ import type { FleetValues } from './options.js';
 const limited = <T extends z.ZodType>(value: T) => z.looseObject({ value });
 const onOff = z.enum(['on', 'off']);
 
-/** The part of a baseline that concerns vSMMUs; docs/resolve.md describes all of it. */
+/** The parts of a baseline that a domain is written by; docs/resolve.md describes all of it. */
 const baselineSchema = z.looseObject({
   vsmmu: z
     .looseObject({
@@ -17,6 +17,9 @@ const baselineSchema = z.looseObject({
       cmdqv: limited(onOff),
     })
     .nullable(),
+  devices: z
+    .record(z.string(), z.looseObject({ ats: limited(z.enum(['yes', 'no', 'unknown'])) }))
+    .default({}),
 });
 
 /**
@@ -26,14 +29,17 @@ const baselineSchema = z.looseObject({
 export function parseFleetValues(text: string, source: string): FleetValues {
   const parsed = baselineSchema.safeParse(parseJson(text, source));
   if (!parsed.success) throw malformed(source, z.prettifyError(parsed.error).replaceAll('\n', ' '));
-  const { vsmmu } = parsed.data;
+  const { vsmmu, devices } = parsed.data;
   if (vsmmu === null) throw malformed(source, 'no host of the fleet can run an accelerated vSMMU');
   return {
-    cmdqv: vsmmu.cmdqv.value,
-    ats: vsmmu.ats.value,
-    ril: vsmmu.ril.value,
-    ssidsize: String(vsmmu.ssidsize.value),
-    oas: String(vsmmu.oas.value),
+    vsmmu: {
+      cmdqv: vsmmu.cmdqv.value,
+      ats: vsmmu.ats.value,
+      ril: vsmmu.ril.value,
+      ssidsize: String(vsmmu.ssidsize.value),
+      oas: String(vsmmu.oas.value),
+    },
+    deviceAts: new Map(Object.entries(devices).map(([model, { ats }]) => [model, ats.value])),
   };
 }
 

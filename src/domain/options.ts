@@ -51,8 +51,13 @@ export type Unresolvable = 'fail' | 'omit' | 'conservative';
 export type Target = 'native' | 'override' | 'both';
 export type Spelling = 'ssidsize' | 'ssidSize' | 'both';
 
-/** Values by property, as they are written. */
-export type FleetValues = Readonly<Record<ResolvedProperty, string>>;
+/** What every host of a fleet can honour. */
+export interface FleetValues {
+  /** Values by property, as they are written. */
+  readonly vsmmu: Readonly<Record<ResolvedProperty, string>>;
+  /** Do devices have ATS that works, on every host that has them? By PCI ids, "10de:2941". */
+  readonly deviceAts: ReadonlyMap<string, YesNoUnknown>;
+}
 
 export type ResolvedOptions = Required<RewriteOptions>;
 

@@ -2,25 +2,44 @@ import { atsToWrite } from '../smmu/ats.js';
 import type { KernelAts } from '../smmu/features.js';
 import type { OnOff, OnOffAuto } from '../smmu/properties.js';
 import type { BehindDevice } from '../smmu/resolve.js';
+import type { Origin } from './asked.js';
 import type { PassthroughDevice } from './domain-model.js';
 import { KERNEL_ATS } from './evidence.js';
 import { overrideValue } from './override.js';
 import type { Plan } from './plan.js';
 
-/** What is asked of the device's vfio-pci `ats`: set by hand, or standing and to be kept. */
-export function askedAts(plan: Plan, device: PassthroughDevice): OnOffAuto {
+/** What is asked of the device's vfio-pci `ats`, and by whom. */
+export interface AskedAts {
+  readonly ats: OnOffAuto;
+  readonly origin: Origin;
+}
+
+/** Set by hand, standing and to be kept, the fleet's, or else auto. */
+export function askedAts(plan: Plan, device: PassthroughDevice): AskedAts {
   const { set, existing } = plan.options;
   const wish = (device.bdf === undefined ? undefined : set.atsOf.get(device.bdf)) ?? set.deviceAts;
-  if (wish !== undefined || existing === 'replace') return wish ?? 'auto';
-  const value = overrideValue(plan.model.overrides, device.alias, 'ats') ?? 'auto';
-  if (value === 'auto' || value === 'on' || value === 'off') return value;
+  if (wish !== undefined) return { ats: wish, origin: 'set' };
+  const kept = existing === 'keep' ? overrideValue(plan.model.overrides, device.alias, 'ats') : undefined;
+  if (kept === undefined || kept === 'auto') return fleetAts(plan, device);
+  if (kept === 'on' || kept === 'off') return { ats: kept, origin: 'kept' };
   plan.refuse(
     device.element,
     'DOMAIN_VALUE',
-    `${device.alias}: the override ats='${value}' is not on, off or auto`,
+    `${device.alias}: the override ats='${kept}' is not on, off or auto`,
     'Correct the value, leave it out, or use --existing replace.',
   );
-  return 'auto';
+  return { ats: 'auto', origin: 'auto' };
+}
+
+/** On where every host has it that has such a device, and off where one has not; nothing where one cannot say. */
+function fleetAts({ options, host }: Plan, { bdf }: PassthroughDevice): AskedAts {
+  const model = bdf === undefined ? undefined : host.devices.get(bdf)?.model;
+  const fleet = model === undefined ? undefined : options.baseline?.deviceAts.get(model);
+  const vsmmuAts = options.set.vsmmu.ats ?? options.baseline?.vsmmu.ats;
+  if (fleet === 'no') return { ats: 'off', origin: 'baseline' };
+  // Behind a vSMMU without ATS the guest could not use it.
+  if (fleet === 'yes' && vsmmuAts !== 'off') return { ats: 'on', origin: 'baseline' };
+  return { ats: 'auto', origin: 'auto' };
 }
 
 /** Plans the device's `ats`; the resolution has checked what was asked. */
@@ -31,9 +50,10 @@ export function planDevice(
   vsmmuAts: OnOff,
 ): void {
   const { features, ats: asked } = behind;
+  const { origin } = askedAts(plan, device);
   const { vfioAts: known, unknownAts } = plan.options;
   const resolved = asked === 'auto' ? atsToWrite(vsmmuAts, features, unknownAts) : asked;
-  if (!known && asked !== 'auto')
+  if (!known && (origin === 'set' || origin === 'kept') && asked !== 'auto')
     plan.refuse(
       device.element,
       'TARGET_LACKS',
@@ -42,7 +62,7 @@ export function planDevice(
     );
   const value = known ? resolved : undefined;
   const rule = known
-    ? ruleOf(asked, vsmmuAts, features.kernelAts, resolved)
+    ? ruleOf(origin, vsmmuAts, features.kernelAts, resolved)
     : 'left out: this QEMU has no vfio-pci ats';
   plan.overrides.push({ alias: device.alias, name: 'ats', type: 'string', value, why: rule });
   plan.decisions.push({
@@ -57,13 +77,9 @@ export function planDevice(
   });
 }
 
-function ruleOf(
-  asked: OnOffAuto,
-  vsmmuAts: OnOff,
-  kernel: KernelAts,
-  resolved: OnOffAuto | undefined,
-): string {
-  if (asked !== 'auto') return 'explicit: kept, and checked against the kernel';
+function ruleOf(origin: Origin, vsmmuAts: OnOff, kernel: KernelAts, resolved: OnOffAuto | undefined): string {
+  if (origin === 'baseline') return "the fleet's baseline, checked against the kernel";
+  if (origin !== 'auto') return 'explicit: kept, and checked against the kernel';
   if (vsmmuAts === 'off') return 'off: the vSMMU has no ATS, so the guest cannot use the capability';
   if (kernel === 'not-supported') return 'off: the kernel reports no support';
   if (kernel === 'supported') return 'on: the kernel reports support and the vSMMU has ATS';

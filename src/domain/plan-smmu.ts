@@ -97,7 +97,7 @@ function featuresBehind(plan: Plan, behind: readonly PassthroughDevice[]): Devic
   for (const device of behind) {
     const features = device.bdf === undefined ? undefined : plan.host.devices.get(device.bdf);
     if (features === undefined) refuseUnknown(plan, device);
-    else known.set(device, { features, ats: askedAts(plan, device), coldPlugged: true });
+    else known.set(device, { features, ats: askedAts(plan, device).ats, coldPlugged: true });
   }
   return known.size === behind.length ? known : undefined;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 
 import { oneGpu } from '../../test/fixtures/domain/documents.js';
-import { bdf, graceHost, hostWith } from '../../test/fixtures/domain/host.js';
+import { bdf, graceHost, hostWith, type DeviceSpec } from '../../test/fixtures/domain/host.js';
 import { ExitStatus, VsmmuError } from '../errors.js';
 import type { HostFeatures } from '../smmu/features.js';
 import { parseFleetValues } from './fleet-values.js';
@@ -106,8 +106,8 @@ describe('--set', () => {
 
 describe('--baseline', () => {
   const limited = <T>(value: T) => ({ value, limitedBy: ['node2'] });
-  const document = (vsmmu: unknown) =>
-    JSON.stringify({ vsmmu, devices: {}, members: ['node1'], excluded: [] });
+  const document = (vsmmu: unknown, devices: unknown = {}) =>
+    JSON.stringify({ vsmmu, devices, members: ['node1'], excluded: [] });
   const fleet = {
     ats: limited('off'),
     ril: limited('off'),
@@ -127,6 +127,45 @@ describe('--baseline', () => {
     const driver = "<driver pciBus='1' accel='on' oas='48'/>";
     const options = { baseline, set: parseWishes(['ril=on']), existing: 'keep' } as const;
     expect(driverOf(options, graceHost(), driver)).toContain("ats='off' ril='on' ssidsize='8' oas='48'");
+  });
+
+  describe("a device's ats, by its PCI ids", () => {
+    const host = (spec: DeviceSpec) => graceHost({ model: '10de:2941', ...spec });
+    const rewritten = (ats: string, spec: DeviceSpec, vsmmuAts: string, options: RewriteOptions = {}) => {
+      const values = { ...fleet, ats: limited(vsmmuAts) };
+      const text = document(values, {
+        '10de:2941': { ats: limited(ats) },
+        'ffff:ffff': { ats: limited('no') },
+      });
+      const result = rewriteDomain(oneGpu(), host(spec), {
+        baseline: parseFleetValues(text, 'x'),
+        ...options,
+      });
+      return /name='ats' type='string' value='(\w+)'/.exec(result.text)?.[1] ?? 'nothing';
+    };
+    test.each([
+      ['yes', 'supported', 'on', 'on'],
+      ['yes', 'silent', 'on', 'on'],
+      ['yes', 'supported', 'off', 'off'],
+      ['no', 'supported', 'on', 'off'],
+      ['no', 'silent', 'on', 'off'],
+      ['no', 'not-supported', 'on', 'off'],
+      ['unknown', 'supported', 'on', 'on'],
+      ['unknown', 'silent', 'on', 'nothing'],
+      ['unknown', 'not-supported', 'on', 'off'],
+    ] as const)('fleet %s, kernel %s, vSMMU %s: %s', (ats, kernelAts, vsmmuAts, expected) => {
+      expect(rewritten(ats, { kernelAts }, vsmmuAts)).toBe(expected);
+    });
+
+    test('what the kernel here does not support is refused', () => {
+      expect(codes(() => rewritten('yes', { kernelAts: 'not-supported' }, 'on'))).toEqual(['DEVICE_ATS']);
+    });
+
+    test('a wish counts before it, a device of other ids is not concerned, nor a QEMU without the property', () => {
+      expect(rewritten('no', {}, 'on', { set: parseWishes(['device.ats=on']) })).toBe('on');
+      expect(rewritten('no', { model: '10de:0001' }, 'on')).toBe('on');
+      expect(rewritten('no', {}, 'on', { vfioAts: false })).toBe('nothing');
+    });
   });
 
   test('a host that is below it is refused', () => {

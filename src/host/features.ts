@@ -2,6 +2,7 @@ import { valueOf } from '../smmu/answer.js';
 import { unknownSmmu } from '../smmu/compatibility.js';
 import type { DeviceFeatures, HostFeatures, KernelAts, SmmuFeatures } from '../smmu/features.js';
 import type { Bdf } from '../bdf.js';
+import { pciModelOf } from './pci-model.js';
 import type { DeviceReport, HostReport } from './report.js';
 
 /** What the resolution rules need of a probed host: every PCI function, whether or not it can be passed through. */
@@ -20,6 +21,7 @@ function deviceFeatures(device: DeviceReport, smmus: ReadonlyMap<string, SmmuFea
     kernelAts,
     atsCapability: valueOf(device.atsCapability),
     numaNode: valueOf(device.numaNode) ?? undefined,
+    model: pciModelOf(device),
   };
 }
 

@@ -40,6 +40,8 @@ export interface DeviceFeatures {
   readonly atsCapability: boolean | undefined;
   /** Host NUMA node; undefined where the host has none to tell. */
   readonly numaNode: number | undefined;
+  /** PCI ids "vendor:device", four hex digits each; undefined where they are not known. */
+  readonly model?: string | undefined;
 }
 
 /** What a host can do, as the domain rewriter, the annotation and the device plugin see it. */

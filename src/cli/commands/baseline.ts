@@ -1,6 +1,7 @@
 import { ExitStatus } from '../../errors.js';
 import type { BaselineStatus } from '../../fleet/baseline-object.js';
-import type { DeviceReport, HostReport } from '../../host/report.js';
+import { pciModelOf } from '../../host/pci-model.js';
+import type { HostReport } from '../../host/report.js';
 import { yesNo } from '../../smmu/answer.js';
 import { type Baseline, baselineOf, type BaselineHost, type Limited } from '../../smmu/baseline.js';
 import { probe } from '../host.js';
@@ -62,13 +63,11 @@ function baselineHost(name: string, report: HostReport): BaselineHost {
   return {
     name,
     smmus: report.smmus.filter((smmu) => fronts.has(smmu.name)).map((smmu) => smmu.features),
-    devices: devices.map((device) => ({ model: modelOf(device), effectiveAts: yesNo(device.effectiveAts) })),
+    devices: devices.map((device) => ({
+      model: pciModelOf(device) ?? '?:?',
+      effectiveAts: yesNo(device.effectiveAts),
+    })),
   };
-}
-
-function modelOf({ vendor, device }: DeviceReport): string {
-  const hex = (id: number | undefined) => (id === undefined ? '?' : id.toString(16).padStart(4, '0'));
-  return `${hex(vendor)}:${hex(device)}`;
 }
 
 function renderBaseline(baseline: Baseline): string {
