@@ -2,6 +2,7 @@ import type { KubeObject } from '../src/cluster/resource.js';
 import { listOf, sendEvents, sendJson, sendStatus, WireApiServer, type Answer } from './wire-api-server.js';
 import type { ServerResponse } from 'node:http';
 
+const EVENTS = '/apis/events.k8s.io/v1/namespaces/default/events';
 const SLICES = '/apis/resource.k8s.io/v1/resourceslices';
 
 export interface Slice extends KubeObject {
@@ -25,6 +26,7 @@ export interface Slice extends KubeObject {
 export class DraApiServer {
   readonly slices = new Map<string, Slice>();
   readonly claims = new Map<string, object>();
+  readonly events: { readonly reason: string; readonly note: string }[] = [];
   /** Drops `taints`, as with the gate DRADeviceTaints off. */
   dropTaints = false;
   /** Drops this attribute of every device, as an API server that does not know it. */
@@ -80,12 +82,15 @@ export class DraApiServer {
   }
 
   #answer(received: Parameters<Answer>[0], response: ServerResponse): void {
-    const { method, path, query } = received;
+    const { method, path, query, body } = received;
     if (path === '/api/v1/nodes/node-1') {
       sendJson(response, 200, { metadata: { name: 'node-1', uid: this.nodeUid } });
     } else if (path.startsWith(SLICES)) {
       if (method === 'GET') this.#read(query, response);
       else this.#write(received, response);
+    } else if (path === EVENTS) {
+      this.events.push(JSON.parse(body) as { reason: string; note: string });
+      sendJson(response, 201, { metadata: { name: 'event' } });
     } else if (this.claims.has(path)) {
       sendJson(response, 200, this.claims.get(path));
     } else {

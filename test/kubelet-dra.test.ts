@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { staticAccess } from '../src/cluster/access.js';
+import { EventRecorder } from '../src/cluster/event-recorder.js';
 import { KubeClient } from '../src/cluster/kube-client.js';
 import { DRAPlugin } from '../src/gen/kubelet/dra/v1/api_pb.js';
 import { DRAPlugin as DRAPluginBeta } from '../src/gen/kubelet/dra/v1beta1/api_pb.js';
@@ -73,6 +74,15 @@ function start(functions: readonly FunctionOfHost[], log: Log = silentLog, isBus
       rescanMs: 20,
       hints: [],
       driver: new DraDriver({ ...shared, client, nodeName: 'node-1' }),
+      events: (onWritten) =>
+        new EventRecorder({
+          client,
+          regarding: { apiVersion: 'v1', kind: 'Node', name: 'node-1', uid: 'node-1' },
+          controller: 'vsmmu.io/agent',
+          instance: 'node-1',
+          log,
+          onWritten,
+        }),
     },
     abort.signal,
   );
@@ -296,6 +306,24 @@ describe('the kubelet', () => {
     ]);
     client.close();
   });
+});
+
+test('Events tell what becomes of devices', async () => {
+  const { host } = start([one, other]);
+  const reasons = () => api.events.map(({ reason, note }) => `${reason}: ${note}`);
+  await until(() => api.events.length === 2);
+  expect(reasons().sort()).toEqual([
+    'DevicesAdvertised: 1 device as vsmmu.io/10de-2941-ats: 0009:01:00.0',
+    'DevicesAdvertised: 1 device as vsmmu.io/10de-2941: 0019:01:00.0',
+  ]);
+  host.unplug(other.bdf);
+  await until(() => api.events.length === 3);
+  expect(reasons().at(-1)).toMatch(
+    /^DevicesUnhealthy: 1 device of vsmmu.io\/10de-2941: 0019:01:00.0: .*gone/,
+  );
+  host.plug(other);
+  await until(() => api.events.length === 4);
+  expect(reasons().at(-1)).toMatch(/^DevicesHealthy: 1 device of vsmmu.io\/10de-2941 healthy again: 0019/);
 });
 
 describe('a claim', () => {

@@ -40,6 +40,7 @@ export const declareAgent: Declare = (program, io, finish) => {
     )
     .option('--no-bind', "ask no device; use what 'vsmmu reader' keeps in /run/vsmmu")
     .option('--node-name <name>', "keep this node's NodeProfile in the API server")
+    .option('--events', "tell of devices' changes by Events about this node")
     .option('--kubeconfig <file>', "how to reach the API server, instead of the pod's own account")
     .option('--rescan-seconds <n>', 'look at the host again at least so often', rescanSeconds, 30)
     .addOption(

@@ -43,6 +43,11 @@ export const METRICS = {
     labels: ['outcome'],
     help: 'Reloads of the configuration ("ok", "refused").',
   },
+  vsmmu_events_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Kubernetes Events about the node ("ok", "failed", "dropped").',
+  },
   vsmmu_dra_prepared_claims: { type: 'gauge', labels: [], help: 'ResourceClaims that are prepared.' },
   vsmmu_dra_requests_total: {
     type: 'counter',

@@ -1,17 +1,24 @@
 import { join } from 'node:path';
+import type { EventRecorder, EventRecorderOptions } from '../cluster/event-recorder.js';
 import { messageOf } from '../errors.js';
 import { DevicePlugin } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
 import { unixClient } from '../grpc/client.js';
 import type { Log } from '../log/log.js';
 import { Agent, type AgentOptions } from './agent.js';
+import type { Change } from './changes.js';
 import { Checkpoint } from './checkpoint.js';
 import { DEFAULT_CONFIG, type AgentConfig } from './config/agent-config.js';
+import type { ReloadHooks } from './config/config-watch.js';
 import { Feed } from './feed.js';
 import { claimsFromJson, claimsToJson, GroupClaims, type GroupClaim } from './group-claims.js';
 import { serveHttpEndpoint } from './http-endpoint.js';
 import { Metrics } from './metrics.js';
+import { configurationEvent, eventsOf } from './node-events.js';
 
-export interface StartOptions extends Omit<AgentOptions, 'config' | 'claims' | 'metrics' | 'onScan'> {
+export interface StartOptions extends Omit<
+  AgentOptions,
+  'config' | 'claims' | 'metrics' | 'onScan' | 'onChanges'
+> {
   /** YAML file (docs/device-plugin.md); undefined: the defaults serve. */
   readonly configFile: string | undefined;
   readonly stateDir: string;
@@ -19,8 +26,12 @@ export interface StartOptions extends Omit<AgentOptions, 'config' | 'claims' | '
   readonly http: string | undefined;
   /** Runs beside the device plugin, over the same table of claims. */
   readonly driver?: NodeDriver | undefined;
+  /** Where a person sees what happens to this node's devices; undefined: the log alone tells. */
+  readonly events?: ((onWritten: OnWritten) => EventRecorder) | undefined;
   readonly onHttp?: (port: number) => void;
 }
+
+type OnWritten = NonNullable<EventRecorderOptions['onWritten']>;
 
 /** What the DRA driver is to the agent; it brings the Kubernetes client along and is loaded only when it is wanted. */
 export interface NodeDriver {
@@ -45,7 +56,15 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const claims = new GroupClaims();
   // The agent that is to judge a new configuration comes after the first one.
   const running: { agent?: Agent } = {};
-  const config = await openConfig(options, (next) => running.agent?.refuse(next), metrics, signal);
+  const events = options.events?.((outcome) => metrics.add('vsmmu_events_total', { outcome }));
+  const hooks: ReloadHooks = {
+    check: (next) => running.agent?.refuse(next),
+    onReload: (taken, reason) => {
+      metrics.add('vsmmu_config_reloads_total', { outcome: taken ? 'ok' : 'refused' });
+      events?.tell(configurationEvent(taken, reason));
+    },
+  };
+  const config = await openConfig(options, hooks, signal);
   const ended = new AbortController();
   const until = AbortSignal.any([signal, ended.signal]);
   const written = await keepClaims(claims, options.stateDir, log);
@@ -55,6 +74,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     claims,
     metrics,
     ...(driver !== undefined && { onScan: driver.onScan }),
+    ...(events !== undefined && { onChanges: (changes) => tellAll(events, changes) }),
   });
   running.agent = agent;
   const http =
@@ -69,7 +89,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
         });
   if (http !== undefined) options.onHttp?.(http.port);
   try {
-    await Promise.all([agent.run(until), driver?.run(claims, metrics, until)]);
+    await Promise.all([agent.run(until), driver?.run(claims, metrics, until), events?.run(until)]);
   } finally {
     ended.abort();
     await http?.close();
@@ -79,8 +99,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
 
 async function openConfig(
   { configFile, log }: StartOptions,
-  check: (config: AgentConfig) => void,
-  metrics: Metrics,
+  hooks: ReloadHooks,
   signal: AbortSignal,
 ): Promise<Feed<AgentConfig>> {
   if (configFile === undefined) return new Feed(DEFAULT_CONFIG, JSON.stringify);
@@ -88,10 +107,12 @@ async function openConfig(
   const { readConfig } = await import('./config/config-file.js');
   const { followConfig } = await import('./config/config-watch.js');
   const feed = new Feed(await readConfig(configFile), JSON.stringify);
-  const onReload = (taken: boolean) =>
-    metrics.add('vsmmu_config_reloads_total', { outcome: taken ? 'ok' : 'refused' });
-  void followConfig(configFile, feed, log, { check, onReload }, signal);
+  void followConfig(configFile, feed, log, hooks, signal);
   return feed;
+}
+
+function tellAll(events: EventRecorder, changes: readonly Change[]): void {
+  for (const event of eventsOf(changes)) events.tell(event);
 }
 
 /** Restores what was handed out, and writes it down from now on. The kubelet knows the rest (PodResources). */

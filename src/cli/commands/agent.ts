@@ -9,7 +9,7 @@ import { isGroupBusy } from '../../kubelet/group-busy.js';
 import { rememberReplies, type ProbeMemory } from '../../kubelet/remembered-probe.js';
 import type { RegistrationMode } from '../../kubelet/resource-plugins.js';
 import { scanTrusted } from '../../kubelet/trusted-scan.js';
-import { startAgent, type NodeDriver } from '../../kubelet/start-agent.js';
+import { startAgent, type NodeDriver, type StartOptions } from '../../kubelet/start-agent.js';
 import type { DraDriverOptions } from '../../kubelet/dra/dra-driver.js';
 import type { Log } from '../../log/log.js';
 import { winstonLog, type LogFormat, type LogLevel } from '../../log/winston-log.js';
@@ -30,6 +30,8 @@ export interface AgentCommandOptions {
   /** Kubernetes name of this node: its NodeProfile is kept. undefined: the API server is left alone. */
   readonly nodeName?: string | undefined;
   readonly kubeconfig?: string | undefined;
+  /** Tell of changes by Events about the Node. */
+  readonly events?: boolean | undefined;
   /** Serve the DRA driver beside the device plugin. */
   readonly dra?: boolean | undefined;
   readonly rescanSeconds: number;
@@ -46,6 +48,7 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
   const { host } = options;
   const source = await openHost({ host });
   const publisher = await publisherFor(options, log, io);
+  const events = await recorderFor(options, log, io);
   const isBusy = host === undefined ? isGroupBusy : undefined;
   const { kubeletDir, iommufd, cdiDir = CDI_DIR } = options;
   const stateDir = options.stateDir ?? join(kubeletDir, 'plugins/vsmmu.io');
@@ -57,6 +60,7 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
     await startAgent(
       {
         driver,
+        events,
         kubeletDir,
         configFile: options.config,
         mode: options.registration ?? 'register',
@@ -103,22 +107,43 @@ async function publisherFor({ nodeName, kubeconfig }: AgentCommandOptions, log: 
   return new ProfilePublisher({ client: await clusterClient({ kubeconfig }, io), node: nodeName, log });
 }
 
+async function recorderFor(
+  options: AgentCommandOptions,
+  log: Log,
+  io: CliIo,
+): Promise<StartOptions['events']> {
+  if (options.events !== true) return undefined;
+  const name = nodeNameOf(options, io, 'Events are about a Node, which must be named.');
+  const [{ clusterClient }, { EventRecorder }] = await Promise.all([
+    import('../kubeconfig.js'),
+    import('../../cluster/event-recorder.js'),
+  ]);
+  const client = await clusterClient({ kubeconfig: options.kubeconfig }, io);
+  // The kubelet gives a node's events its name for a UID too, and kubectl looks for both.
+  const regarding = { apiVersion: 'v1', kind: 'Node', name, uid: name };
+  return (onWritten) =>
+    new EventRecorder({ client, regarding, controller: 'vsmmu.io/agent', instance: name, log, onWritten });
+}
+
 /** The Kubernetes client and the schemas it needs are loaded here and nowhere else: the device plugin does without. */
 async function openDriver(
   options: AgentCommandOptions,
   io: CliIo,
   rest: Omit<DraDriverOptions, 'client' | 'nodeName'>,
 ): Promise<NodeDriver> {
-  const nodeName = options.nodeName ?? io.env['NODE_NAME'];
-  if (nodeName === undefined || nodeName === '') {
-    throw new VsmmuError('USAGE', 'The DRA driver must know the name of its Node.', {
-      place: '--node-name',
-      remedy: 'Name it, or set NODE_NAME (in a pod: fieldRef spec.nodeName).',
-      exitStatus: ExitStatus.usage,
-    });
-  }
+  const nodeName = nodeNameOf(options, io, 'The DRA driver must know the name of its Node.');
   const { clusterClient } = await import('../kubeconfig.js');
   const { DraDriver } = await import('../../kubelet/dra/dra-driver.js');
   const client = await clusterClient({ kubeconfig: options.kubeconfig }, io);
   return new DraDriver({ ...rest, client, nodeName });
+}
+
+function nodeNameOf({ nodeName }: AgentCommandOptions, io: CliIo, why: string): string {
+  const name = nodeName ?? io.env['NODE_NAME'] ?? '';
+  if (name !== '') return name;
+  throw new VsmmuError('USAGE', why, {
+    place: '--node-name',
+    remedy: 'Name it, or set NODE_NAME (in a pod: fieldRef spec.nodeName).',
+    exitStatus: ExitStatus.usage,
+  });
 }
