@@ -33,7 +33,7 @@ export const ERROR_CODES = {
   PROBE_HW_INFO_SHORT: 'IOMMU_GET_HW_INFO gave fewer bytes than struct iommu_hw_info_arm_smmuv3 has.',
   PROBE_BUSY: 'The device is open by somebody through its cdev, so it was not asked (EINVAL).',
   PROBE_GROUP_NOT_VIABLE:
-    'The IOMMU group has a member on a host driver, so the device cannot be bound (EPERM).',
+    'The IOMMU group has another owner, such as a host driver or a VM, so the device cannot be bound (EPERM).',
   PROBE_GROUP_OPEN: "The device's legacy group is open, so it cannot be bound (EBUSY).",
   PROBE_NO_NODE: 'A device node is missing, or the device went away (ENOENT, ENODEV).',
   PROBE_NOT_PERMITTED: 'A device node may not be opened (EACCES, EPERM).',

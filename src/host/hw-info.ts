@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import type { ErrorCode } from '../error-codes.js';
-import { HwInfoType } from '../smmu/compatibility.js';
+import { HwInfoType, cmdqvObstacles } from '../smmu/compatibility.js';
 import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
 import type { IdrWords } from '../smmu/registers.js';
 import { ArmSmmuV3Info, Tegra241CmdqvInfo } from './iommufd-uapi.js';
@@ -100,14 +100,17 @@ const NOT_SUPPORTED: Omit<Explanation, 'because'> = {
 const EXPLANATIONS: Record<string, Explanation> = {
   'bind EINVAL': {
     code: 'PROBE_BUSY',
-    because: 'the device is open by somebody through its cdev, such as a running VM (EINVAL at bind)',
-    remedy: 'Probe it when no VM has it; the SMMU can be asked through another device behind it.',
+    because:
+      'the device is open by somebody through its cdev, such as a running VM, or, where nobody has it, its SMMU is not cache-coherent (EINVAL at bind)',
+    remedy:
+      'Probe it when no VM has it; the SMMU can be asked through another device behind it. An SMMU that firmware does not mark as coherent cannot serve iommufd at all.',
   },
   'bind EPERM': {
     code: 'PROBE_GROUP_NOT_VIABLE',
     because:
-      'its IOMMU group is not viable: a member is on a host driver (EPERM at bind; not a matter of privilege)',
-    remedy: 'Bind every member of the IOMMU group to a VFIO driver, or leave it without a driver.',
+      'its IOMMU group has another owner: a member is on a host driver or in use by somebody such as a VM, or the platform does not isolate interrupts (EPERM at bind; not a matter of privilege)',
+    remedy:
+      'Bind every member of the IOMMU group to a VFIO driver, or leave it without a driver; probe when no VM has a member.',
   },
   'bind EBUSY': {
     code: 'PROBE_GROUP_OPEN',
@@ -217,23 +220,41 @@ function readWords(data: Uint8Array): IdrWords {
   return [word(0), word(1), word(2), word(3), word(4), word(5)];
 }
 
-function cmdqvSummary(data: Uint8Array): string {
-  const { version, log2Vcmdqs, log2Vsids } = Tegra241CmdqvInfo.offset;
-  if (data.length < Tegra241CmdqvInfo.size) return `only ${data.length} bytes of it`;
-  return `version ${data[version] ?? 0}, log2vcmdqs ${data[log2Vcmdqs] ?? 0}, log2vsids ${data[log2Vsids] ?? 0}`;
+/** A CMDQV that QEMU's checks refuse is none for a VM. */
+function cmdqvOfAnswer({
+  dataType,
+  data,
+  source,
+}: Extract<HwInfoReply, { kind: 'answer' }>): Answer<boolean> {
+  const type: Evidence = { reading: `data type ${dataType}`, source };
+  if (dataType !== HwInfoType.tegra241Cmdqv) return known(false, type);
+  const { offset, size } = Tegra241CmdqvInfo;
+  const [version, log2Vcmdqs, log2Vsids] = [offset.version, offset.log2Vcmdqs, offset.log2Vsids].map(
+    (at) => data[at],
+  );
+  if (version === undefined || log2Vcmdqs === undefined || log2Vsids === undefined)
+    return unknown(
+      `the answer about the CMDQV has ${data.length} bytes of ${size}`,
+      'Probe or record the host again.',
+      type,
+    );
+  const parameters = `version ${version}, log2vcmdqs ${log2Vcmdqs}, log2vsids ${log2Vsids}`;
+  const obstacles = cmdqvObstacles({ version, log2Vcmdqs, log2Vsids });
+  const told: Evidence = { reading: `data type ${dataType}, ${parameters}`, source };
+  return known(
+    obstacles.length === 0,
+    told,
+    ...obstacles.map((reading) => ({ reading, source: 'hw/arm/tegra241-cmdqv.c, QEMU 11.1' })),
+  );
 }
 
 /**
- * Is there a CMDQV? EOPNOTSUPP to input type 3 means no where the kernel knows the flag INPUT_TYPE;
+ * Is there a CMDQV that a VM can use? EOPNOTSUPP to input type 3 means no where the kernel knows the flag INPUT_TYPE;
  * before 6.17 the same errno means only that it does not.
  * @param knowsInputType undefined where that is not known
  */
 export function cmdqvOf(reply: HwInfoReply, knowsInputType: boolean | undefined): Answer<boolean> {
-  if (reply.kind === 'answer') {
-    const isCmdqv = reply.dataType === HwInfoType.tegra241Cmdqv;
-    const what = isCmdqv ? `, ${cmdqvSummary(reply.data)}` : '';
-    return known(isCmdqv, { reading: `data type ${reply.dataType}${what}`, source: reply.source });
-  }
+  if (reply.kind === 'answer') return cmdqvOfAnswer(reply);
   if (reply.kind === 'failed' && reply.step === 'hw-info' && reply.errno === 'EOPNOTSUPP') {
     const evidence: Evidence = { reading: 'input type 3: EOPNOTSUPP', source: reply.source };
     if (knowsInputType === true) return known(false, evidence);

@@ -49,8 +49,15 @@ export function passthroughOf(
     .filter((mate) => mate.hinders)
     .map(({ bdf, driver }) => `${bdf} of its IOMMU group is on driver ${driver ?? ''}`);
   if (hindrances.length > 0) return { ready: false, reason: `group not viable: ${hindrances.join(', ')}` };
-  if (reply?.kind === 'failed' && reply.step === 'bind' && reply.errno === 'EPERM')
-    return { ready: false, reason: 'group not viable: the kernel refused to bind it (EPERM)' };
+  if (reply?.kind === 'failed' && reply.step === 'bind' && reply.errno === 'EPERM') {
+    // A VM that has a mate owns the group, and may be given this device as well.
+    const mayBeInUse = device.groupMates.some((mate) => {
+      const member = devices.get(mate);
+      return member !== undefined && isVfioBound(member, undefined);
+    });
+    if (!mayBeInUse)
+      return { ready: false, reason: 'group not viable: the kernel refused to bind it (EPERM)' };
+  }
   return { ready: true, driver: device.driver ?? 'a VFIO driver' };
 }
 

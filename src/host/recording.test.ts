@@ -1,7 +1,7 @@
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VsmmuError } from '../errors.js';
 import { valueOf, yesNo } from '../smmu/answer.js';
@@ -248,6 +248,27 @@ describe('a recording', () => {
       reason: 'group not viable: 0000:00:03.1 of its IOMMU group is on driver snd_hda_intel',
     });
     expect(gpu?.groupMembers).toEqual([{ bdf: '0000:00:03.1', driver: 'snd_hda_intel', hinders: true }]);
+  });
+
+  test.each([
+    ['vfio-pci: a VM may have that mate, and take this device too', 'vfio-pci', true],
+    ['no driver: somebody else must own the group', undefined, false],
+  ])('EPERM at bind while a group mate is on %s', async (_name, driver, ready) => {
+    const mate = '/sys/devices/pci0000:00/0000:00:03.1';
+    put({
+      sysfs: [
+        ...SYSFS,
+        'L /sys/bus/pci/devices/0000:00:03.1 -> ../../../devices/pci0000:00/0000:00:03.1',
+        ...(driver === undefined
+          ? [`D ${mate}`]
+          : [`L ${mate}/driver -> ../../../bus/pci/drivers/${driver}`]),
+        `L ${mate}/iommu_group -> ../../../kernel/iommu_groups/7`,
+      ],
+      hwInfo: [{ ...hwInfoItem(), rc: -1, errno: constants.errno.EPERM, step: 'bind' }],
+    });
+    const [gpu] = (await probe()).devices;
+    expect(gpu?.groupMates).toEqual(['0000:00:03.1']);
+    expect(gpu?.passthrough.ready).toBe(ready);
   });
 
   test('64 bytes of config space are one finding for the host', async () => {

@@ -39,6 +39,26 @@ export function accelObstacles(registers: SmmuRegisters): Obstacle[] {
   return obstacles;
 }
 
+/** struct iommu_hw_info_tegra241_cmdqv: PARAM[3:0], PARAM[7:4] and PARAM[15:12] of a Tegra241 CMDQV. */
+export interface CmdqvParameters {
+  readonly version: number;
+  readonly log2Vcmdqs: number;
+  readonly log2Vsids: number;
+}
+
+/** What QEMU's own CMDQV has (hw/arm/tegra241-cmdqv.h, QEMU 11.1): the same version, and at least as many of the rest. */
+const QEMU_CMDQV: CmdqvParameters = { version: 1, log2Vcmdqs: 1, log2Vsids: 4 };
+
+/** Why QEMU's tegra241_cmdqv_probe() would not use it; empty: cmdqv=on is possible. */
+export function cmdqvObstacles(host: CmdqvParameters): string[] {
+  const { version, log2Vcmdqs, log2Vsids } = QEMU_CMDQV;
+  return [
+    ...(host.version === version ? [] : [`QEMU knows only version ${version}`]),
+    ...(host.log2Vcmdqs >= log2Vcmdqs ? [] : [`QEMU needs log2vcmdqs >= ${log2Vcmdqs}`]),
+    ...(host.log2Vsids >= log2Vsids ? [] : [`QEMU needs log2vsids >= ${log2Vsids}`]),
+  ];
+}
+
 function granules(registers: SmmuRegisters): readonly (readonly [string, boolean])[] {
   return [
     ['4K', registers.gran4k],
