@@ -11,6 +11,7 @@ import {
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bdf } from '../src/bdf.js';
+import { takeProbeLock } from '../src/host/probe-lock.js';
 import { openRecording } from '../src/host/recording.js';
 import { probeHost } from '../src/host/probe.js';
 import type { DeviceReport, HostReport } from '../src/host/report.js';
@@ -135,6 +136,14 @@ else
     test('a device that is slow to open holds up no other', async () => {
       const { calls } = await liveProbe(kit, { root }, ['delay bind vfio0 1500', ...table()]);
       expect(calls.indexOf('hw_info vfio0')).toBeGreaterThan(calls.indexOf('viommu_alloc vfio6'));
+    });
+
+    test('many devices that are slow to open hold up no other, and no file operation of the process', async () => {
+      const slow = [...NAMES.values()].slice(0, 6).map((name) => `delay bind ${name} 6000`);
+      const { calls, files } = await liveProbe(kit, { root }, [...slow, ...table()]);
+      const firstSlow = calls.findIndex((call) => call.startsWith('hw_info ') && !call.endsWith('vfio6'));
+      expect(calls.indexOf('viommu_alloc vfio6')).toBeLessThan(firstSlow);
+      expect(files).toBeGreaterThan(10);
     });
 
     test.each([
@@ -301,14 +310,25 @@ else
       });
     });
 
-    test('two probes are kept apart by the lock', async () => {
+    test('holds the lock while it asks', async () => {
       const lockPath = join(kit.dir, 'probe.lock');
-      const first = startLiveProbe(kit, { root, lockPath }, ['delay bind vfio0 1500', ...table()]);
-      await first.called('bind vfio0');
-      const second = await liveProbe(kit, { root, lockPath, lockWaitMs: 0 }, table());
-      expect(second.calls).toEqual([]);
-      expect(new Set(second.report.findings.map((item) => item.code))).toEqual(new Set(['PROBE_LOCKED']));
-      expect((await first.done).report.findings).toEqual([]);
+      const probing = startLiveProbe(kit, { root, lockPath }, ['delay bind vfio0 3000', ...table()]);
+      await probing.called('bind vfio0');
+      expect(await takeProbeLock(lockPath, 0)).toMatchObject({ ok: false });
+      expect((await probing.done).report.findings).toEqual([]);
+      const free = await takeProbeLock(lockPath, 0);
+      expect(free.ok).toBe(true);
+      if (free.ok) await free.lock.release();
+    });
+
+    test('asks nothing while another probe holds the lock', async () => {
+      const lockPath = join(kit.dir, 'held.lock');
+      const held = await takeProbeLock(lockPath, 0);
+      if (!held.ok) throw new Error(held.because);
+      const { calls, report } = await liveProbe(kit, { root, lockPath, lockWaitMs: 0 }, table());
+      await held.lock.release();
+      expect(calls).toEqual([]);
+      expect(new Set(report.findings.map((item) => item.code))).toEqual(new Set(['PROBE_LOCKED']));
     });
 
     test('an unwritable lock is a reason not to bind', async () => {

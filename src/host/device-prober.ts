@@ -3,8 +3,10 @@ import type { Bdf } from '../bdf.js';
 import type { ErrorCode } from '../error-codes.js';
 import type { Evidence } from '../smmu/answer.js';
 import { findHolders, type HolderSearch } from './device-holders.js';
-import type { DeviceReplies, HwInfoReply, ProbeStep } from './hw-info.js';
+import { messageOf } from '../errors.js';
+import type { DeviceReplies, HwInfoReply, NestingReply, ProbeStep } from './hw-info.js';
 import type { HwInfoTarget } from './host-source.js';
+import { CallThreads } from './call-thread.js';
 import { BoundDevice, StepError } from './iommufd.js';
 import { PROBE_LOCK, takeProbeLock, type LockResult } from './probe-lock.js';
 import { REPLY_CACHE, ReplyCache, type CacheKey } from './reply-cache.js';
@@ -31,6 +33,7 @@ export class DeviceProber {
   readonly #root: string;
   readonly #options: ProberOptions;
   readonly #cacheKey: () => CacheKey | undefined;
+  readonly #threads = new CallThreads();
   /** undefined: not opened yet; null: boot or kernel could not be told. */
   #cache: ReplyCache | null | undefined;
   #lock: Promise<LockResult> | undefined;
@@ -78,6 +81,7 @@ export class DeviceProber {
       const lock = await this.#lock;
       this.#lock = undefined;
       if (lock?.ok === true) await lock.lock.release();
+      await this.#threads.end();
     };
     if (unfinished.length === 0) return finish();
     this.#save();
@@ -164,35 +168,75 @@ export class DeviceProber {
   async #converse(bdf: Bdf, vfioName: string, evidence: readonly Evidence[]): Promise<DeviceReplies> {
     const source = `IOMMU_GET_HW_INFO of ${bdf}`;
     const limit = this.#options.stepTimeoutMs ?? STEP_TIMEOUT_MS;
+    const thread = this.#threads.take();
     const cdev = join(this.#root, '/dev/vfio/devices', vfioName);
-    const binding = BoundDevice.bind(join(this.#root, '/dev/iommu'), cdev);
+    const binding = BoundDevice.bind(thread, join(this.#root, '/dev/iommu'), cdev);
+    const done = () => this.#threads.giveBack(thread);
+    let device: BoundDevice;
     try {
-      const device = await within(binding, limit, 'bind');
-      try {
-        const hwInfo = await within(device.hwInfo(undefined, source), limit, 'hw-info');
-        const cmdqv = await within(device.cmdqv(source), limit, 'hw-info');
-        const nesting = await within(device.nesting(`nesting with ${bdf}`), limit, 'viommu-alloc');
-        return { hwInfo, cmdqv, nesting, evidence, findings: [] };
-      } finally {
-        // Closing resets the device once more, which may take as long.
-        await within(device.close(), limit, 'hw-info');
-      }
+      device = await within(binding, limit, 'bind');
     } catch (error) {
-      this.#closeLate(binding);
-      if (!(error instanceof StepError)) throw error;
-      const reply: HwInfoReply = { kind: 'failed', step: error.step, errno: error.errno, source };
+      // A bind that ends after its time limit must not stay bound.
+      void this.#finishLater(binding.then((late) => late.close()).finally(done));
+      const reply = unanswered(error, source);
       return { hwInfo: reply, cmdqv: reply, nesting: reply, evidence, findings: [] };
+    }
+    try {
+      const hwInfo = await answered(device.hwInfo(undefined, source), limit, 'hw-info', source);
+      // A thread that hangs in one call makes no other.
+      if (hwInfo.kind === 'failed' && hwInfo.errno === TIMED_OUT)
+        return { hwInfo, cmdqv: hwInfo, nesting: hwInfo, evidence, findings: [] };
+      const cmdqv = await answered(device.cmdqv(source), limit, 'hw-info', source);
+      const nests = `nesting with ${bdf}`;
+      const nesting = await answered(device.nesting(nests), limit, 'viommu-alloc', nests);
+      return { hwInfo, cmdqv, nesting, evidence, findings: [] };
+    } finally {
+      // Closing resets the device once more, which may take as long; what it answered counts all the same.
+      const closing = this.#finishLater(device.close().finally(done));
+      await within(closing, limit, 'bind').catch(() => undefined);
     }
   }
 
-  /** A bind that ends after its time limit must not stay bound. */
-  #closeLate(binding: Promise<BoundDevice>): void {
-    const late = binding
-      .then((device) => device.close())
-      .catch(() => undefined)
-      .finally(() => this.#unfinished.delete(late));
-    this.#unfinished.add(late);
+  /** The lock stays until it has ended. */
+  #finishLater(work: Promise<unknown>): Promise<void> {
+    const finishing: Promise<void> = work
+      .then(
+        () => undefined,
+        () => undefined,
+      )
+      .finally(() => this.#unfinished.delete(finishing));
+    this.#unfinished.add(finishing);
+    return finishing;
   }
+}
+
+const TIMED_OUT = 'ETIMEDOUT';
+
+/** The reply, or that there was none in time. */
+async function answered<T>(
+  asking: Promise<T>,
+  limitMs: number,
+  step: ProbeStep,
+  source: string,
+): Promise<T | Unanswered> {
+  try {
+    return await within(asking, limitMs, step);
+  } catch (error) {
+    return unanswered(error, source);
+  }
+}
+
+type Unanswered = Exclude<NestingReply, { kind: 'allowed' }>;
+
+function unanswered(error: unknown, source: string): Unanswered {
+  if (error instanceof StepError) return { kind: 'failed', step: error.step, errno: error.errno, source };
+  return {
+    kind: 'not-asked',
+    because: messageOf(error),
+    remedy: 'Install vsmmu anew where its native library (koffi) cannot be loaded.',
+    source,
+    code: 'PROBE_FAILED',
+  };
 }
 
 function notAsked(
@@ -216,7 +260,7 @@ function nodesOf(target: HwInfoTarget): string[] {
 async function within<T>(work: Promise<T>, limitMs: number, step: ProbeStep): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new StepError(step, 'ETIMEDOUT')), limitMs);
+    timer = setTimeout(() => reject(new StepError(step, TIMED_OUT)), limitMs);
   });
   try {
     return await Promise.race([work, limit]);

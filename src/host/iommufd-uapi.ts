@@ -182,21 +182,19 @@ export function decodeHwInfo(bytes: Uint8Array): HwInfoStruct {
   };
 }
 
-/** @param dataType in_data_type, or undefined to ask for the IOMMU's own type */
-export function encodeHwInfo(
-  devId: number,
-  dataLen: number,
-  dataAddress: bigint,
-  dataType: number | undefined,
-): Uint8Array {
-  const bytes = Buffer.alloc(HwInfo.size);
-  bytes.writeUInt32LE(HwInfo.size, HwInfo.offset.size);
-  bytes.writeUInt32LE(dataType === undefined ? 0 : HwInfoFlag.inputType, HwInfo.offset.flags);
-  bytes.writeUInt32LE(devId, HwInfo.offset.devId);
-  bytes.writeUInt32LE(dataLen, HwInfo.offset.dataLen);
-  bytes.writeBigUInt64LE(dataAddress, HwInfo.offset.dataUptr);
-  bytes.writeUInt32LE(dataType ?? 0, HwInfo.offset.dataType);
-  return bytes;
+/**
+ * The buffer's address is left for the thread that makes the call.
+ * @param dataType in_data_type, or undefined to ask for the IOMMU's own type
+ */
+export function encodeHwInfo(devId: number, dataLen: number, dataType: number | undefined): Uint8Array {
+  const { offset, size } = HwInfo;
+  return words(size, [
+    [offset.size, size],
+    [offset.flags, dataType === undefined ? 0 : HwInfoFlag.inputType],
+    [offset.devId, devId],
+    [offset.dataLen, dataLen],
+    [offset.dataType, dataType ?? 0],
+  ]);
 }
 
 export function encodeIoasAlloc(): Uint8Array {

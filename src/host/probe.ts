@@ -22,8 +22,10 @@ export interface ProbeOptions {
   readonly patienceMs?: number | undefined;
 }
 
-/** IOMMU groups asked at once: a device that takes 30 s to open must not hold up the others. */
-const GROUPS_AT_ONCE = 4;
+/** IOMMU groups asked at once. */
+const LANES = 4;
+/** A group that takes longer leaves its lane to the next: devices that take 30 s to open hold up no others. */
+const SLOW_MS = 1_000;
 
 /** Reads everything there is to know of a host's PCI functions and SMMUs, each with its evidence. */
 export async function probeHost(source: HostSource, options: ProbeOptions = {}): Promise<HostReport> {
@@ -63,21 +65,39 @@ async function askDevices(
   { signal, patienceMs }: ProbeOptions,
 ): Promise<Map<Bdf, DeviceReplies>> {
   const replies = new Map<Bdf, DeviceReplies>();
-  const waiting = askableGroups(devices).values();
+  const groups = askableGroups(devices).values();
   const patience = new Patience(patienceMs);
   const turn = turns(signal);
-  const worker = async () => {
-    for (const group of waiting)
-      for (const sysfs of group) {
-        signal?.throwIfAborted();
-        await turn();
-        const ask = () => source.hwInfo(targetOf(sysfs, devices));
-        const reply = withoutNode(sysfs, await patience.waitFor(ask, sysfs.bdf));
-        if (sysfs.driverKnown || reply.hwInfo.kind !== 'not-asked') replies.set(sysfs.bdf, reply);
-      }
+  const askGroup = async (group: readonly SysfsDevice[]) => {
+    for (const sysfs of group) {
+      if (signal?.aborted === true) return;
+      const ask = () => source.hwInfo(targetOf(sysfs, devices));
+      const reply = withoutNode(sysfs, await patience.waitFor(ask, sysfs.bdf));
+      if (sysfs.driverKnown || reply.hwInfo.kind !== 'not-asked') replies.set(sysfs.bdf, reply);
+    }
   };
-  await Promise.all(Array.from({ length: GROUPS_AT_ONCE }, worker));
+  const asking: Promise<void>[] = [];
+  const lane = async () => {
+    for (const group of groups) {
+      await turn();
+      const asked = askGroup(group);
+      asked.catch(() => undefined);
+      asking.push(asked);
+      await atMost(asked, SLOW_MS);
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  await Promise.all(asking);
+  signal?.throwIfAborted();
   return new Map([...replies].sort(([a], [b]) => compareBdf(a, b)));
+}
+
+/** Resolves with the work or when the time is over, whichever comes first. */
+function atMost(work: Promise<void>, ms: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, ms);
+    work.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
 }
 
 function askableGroups(devices: ReadonlyMap<Bdf, Surveyed>): SysfsDevice[][] {
