@@ -42,6 +42,7 @@ const HISTORY = 200;
 export class ApiStore {
   readonly wire: WireApiServer;
   requests = 0;
+  writes = 0;
   faults = 0;
   /** Share of requests that are answered 429 or 503, or cut. */
   faultShare = 0;
@@ -145,6 +146,7 @@ export class ApiStore {
   }
 
   #write(received: Received, { collection, name, subresource }: Place, response: ServerResponse): void {
+    this.writes += 1;
     const sent = JSON.parse(received.body) as Stored;
     const known = this.#objects.get(collection)?.get(name ?? sent.metadata.name);
     if (received.method === 'POST' && known !== undefined) {
