@@ -251,6 +251,31 @@ describe('limits', () => {
     expect(text).toContain('"kind":"AdmissionReview"');
   });
 
+  test('a body that comes byte by byte is answered before that deadline too, and others meanwhile', async () => {
+    const server = await serve();
+    const socket = await raw(server);
+    socket.write(
+      'POST /mutate?timeout=400ms HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n',
+    );
+    const drip = setInterval(() => socket.write('{'), 10);
+    expect((await call(server)).status).toBe(200);
+    const text = await everythingUntilClosed(socket);
+    clearInterval(drip);
+    expect(text).toMatch(/^HTTP\/1\.1 504 /);
+  });
+
+  test('callers that break off in the middle of a body hurt no other', async () => {
+    const server = await serve();
+    for (let count = 0; count < 20; count++) {
+      const socket = await raw(server);
+      socket.write(
+        'POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{',
+      );
+      socket.destroy();
+    }
+    expect((await call(server)).status).toBe(200);
+  });
+
   test('headers that do not come end the connection', async () => {
     const server = await serve({ limits: { headersMs: 50, requestMs: 100, checkMs: 20 } });
     const socket = await raw(server);

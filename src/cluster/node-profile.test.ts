@@ -125,3 +125,39 @@ test("the chart's CRD is what the schema gives", () => {
   // YAML 1.1 as Kubernetes reads it: an unquoted "on" would be a boolean there.
   expect(parse(stored, { version: '1.1' })).toEqual(nodeProfileCrd());
 });
+
+describe('written by another version of the agent', () => {
+  test('a newer one: fields that are not known are passed over, at every depth', () => {
+    const spec = describeNode(report, 'gpu-7');
+    const newer = {
+      ...spec,
+      topology: { links: [1] },
+      summary: { ...spec.summary, nvlinks: 4 },
+      smmus: spec.smmus.map((smmu) => ({ ...smmu, generation: 5 })),
+      devices: spec.devices.map((device) => ({ ...device, cxl: true })),
+    };
+    const read = parseNodeProfile(object(newer, { renewedAt: '2026-01-01T00:00:00Z', phase: 'x' }));
+    expect(read).toEqual(parseNodeProfile(object(spec, { renewedAt: '2026-01-01T00:00:00Z' })));
+  });
+
+  test('a newer one: a word that is not known costs this profile alone, and is named', () => {
+    const spec = describeNode(report, 'gpu-7');
+    const newer = { ...spec, devices: spec.devices.map((device) => ({ ...device, ats: 'partial' })) };
+    expect(() => parseNodeProfile(object(newer))).toThrow(/spec\.devices\.0\.ats/);
+  });
+
+  test('an older one: what it did not tell is unknown, never a default', () => {
+    const { devices, ...spec } = describeNode(report, 'gpu-7');
+    const older = devices.map(({ bdf, smmu, kernelAts, ats, ready }) => ({
+      bdf,
+      smmu,
+      kernelAts,
+      ats,
+      ready,
+    }));
+    const { features, devices: read } = parseNodeProfile(object({ ...spec, devices: older }));
+    for (const device of features.devices.values())
+      expect([device.atsCapability, device.numaNode]).toEqual([undefined, undefined]);
+    for (const device of read.values()) expect(device.pasidBits).toBeUndefined();
+  });
+});

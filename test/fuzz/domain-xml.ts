@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 
+import { XmlDocument, XmlLibError } from 'libxml2-wasm';
+
 import { checkDomain } from '../../src/domain/check.js';
 import { rewriteDomain, type RewriteOptions } from '../../src/domain/rewrite.js';
 import { graceHost } from '../fixtures/domain/host.js';
@@ -45,5 +47,19 @@ export function fuzz(data: Uint8Array): void {
   if (result.changes.length === 0) assert.equal(result.text, text, 'nothing listed, nothing changed');
   const inPlace = options.topology === 'rewrite' && options.regroup === false;
   const removes = options.unresolvable === 'omit' || options.cmdqv === false || options.vfioAts === false;
-  if (inPlace && !removes) expectOnlyListed(text, result);
+  if (inPlace && !removes && oracleReads(text)) expectOnlyListed(text, result);
+}
+
+/**
+ * Does libxml2 read what we read? All that it may refuse by itself is a namespace whose name is no URI, which is no
+ * error to XML, and none to libvirt.
+ */
+function oracleReads(text: string): boolean {
+  try {
+    XmlDocument.fromString(text.replace(/^\uFEFF/, '')).dispose();
+    return true;
+  } catch (error) {
+    if (error instanceof XmlLibError && /is not a valid URI/.test(error.message)) return false;
+    throw error;
+  }
 }

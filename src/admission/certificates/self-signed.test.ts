@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { X509Certificate } from 'node:crypto';
 
 import { sendJson, sendStatus, WireApiServer } from '../../../test/wire-api-server.js';
@@ -272,13 +273,38 @@ describe('recovery', () => {
     expect(authorities()).toHaveLength(1);
   });
 
-  test('a clock that was set back ten years makes new certificates, not ever more of them', async () => {
+  test.each([
+    ['back', -3650],
+    ['forward', 3650],
+  ])('a clock that was set %s ten years makes new certificates, not ever more of them', async (_, days) => {
     const one = replica(timingOf());
     await round(one);
-    clock -= 3650 * DAY;
+    clock += days * DAY;
     for (let again = 0; again < 5; again++) await round(one);
     expect(trusts(bundle(), one)).toBe(true);
     expect(authorities()).toHaveLength(1);
+    clock -= days * DAY;
+    for (let again = 0; again < 5; again++) await round(one);
+    expect(trusts(bundle(), one)).toBe(true);
+    expect(authorities().length).toBeLessThanOrEqual(2);
+  });
+
+  test('a machine that was suspended: what is due is found by the wall clock within ten seconds, whatever a timer slept', async () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 60, max: 20 * 365 * 86_400 }),
+        fc.integer({ min: 60, max: 365 * 86_400 }),
+        (ca, leaf) => {
+          // Timers stand still while the machine does; the longest a poll can be late after that is one pause.
+          expect(timingOf(ca * SECOND, leaf * SECOND).pollMs).toBeLessThanOrEqual(10 * SECOND);
+        },
+      ),
+    );
+    const one = replica(timingOf());
+    await round(one);
+    clock += 6 * DAY; // no timer ran; the leaf has lived six of its seven days
+    await round(one);
+    expect(Date.parse(new X509Certificate(one.leaf!.cert).validTo) - clock).toBeGreaterThan(6 * DAY);
   });
 
   test('a bundle that somebody emptied is put back', async () => {

@@ -59,6 +59,12 @@ test.each([
 
 describe('is refused with its line', () => {
   test.each([
+    ['an alias of nothing', '*p', /Unresolved alias/],
+    [
+      'aliases that blow it up',
+      `${HEAD}a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a, *a]\nc: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b, *b]\nd: [*c, *c, *c, *c, *c, *c]`,
+      /alias/i,
+    ],
     ['no kind', 'apiVersion: vsmmu.io/v1alpha1', /kind: must be AgentConfig/],
     [
       'another version',

@@ -124,7 +124,7 @@ export function parseConfig(text: string, file: string): AgentConfig {
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const syntax = document.errors[0];
   if (syntax !== undefined) throw malformed(file, [at(lines, syntax.pos[0], syntax.message)]);
-  const parsed = configSchema.safeParse(document.toJS());
+  const parsed = configSchema.safeParse(contentOf(document, file));
   if (!parsed.success) {
     throw malformed(
       file,
@@ -146,6 +146,15 @@ export function parseConfig(text: string, file: string): AgentConfig {
   };
   refuseSharedVariables(config, file);
   return config;
+}
+
+/** An alias that names nothing, or aliases that blow the file up, show only here (yaml throws a ReferenceError). */
+function contentOf(document: Document, file: string): unknown {
+  try {
+    return document.toJS();
+  } catch (cause) {
+    throw malformed(file, [messageOf(cause)], cause);
+  }
 }
 
 /** Two fixed names may already collide; those of templates show only with the devices. */
@@ -180,9 +189,10 @@ function offsetOf(document: Document, path: readonly PropertyKey[]): number | un
   return undefined;
 }
 
-function malformed(file: string, faults: readonly string[]): VsmmuError {
+function malformed(file: string, faults: readonly string[], cause?: unknown): VsmmuError {
   return new VsmmuError('CONFIG_MALFORMED', `The configuration is not valid: ${faults.join('; ')}`, {
     place: file,
     remedy: 'See docs/device-plugin.md, "Configuration"; the former configuration stays in force.',
+    cause,
   });
 }
