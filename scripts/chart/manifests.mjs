@@ -30,6 +30,7 @@ const CASES = {
       'webhook.enabled=false',
       'controller.enabled=false',
       'agent.profile.enabled=false',
+      'agent.events.enabled=false',
     ],
   },
 };

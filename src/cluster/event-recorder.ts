@@ -43,29 +43,21 @@ const WAITING_MAX = 64;
 /** Written at once; then one each REFILL_MS, like client-go's filter against spam, somewhat freer. */
 const BURST = 25;
 const REFILL_MS = 20_000;
-/** The same again within this time counts up the event that is there, ms (client-go: 6 minutes). */
-const SERIES_MS = 360_000;
 
 interface Waiting {
   readonly event: ToldEvent;
   times: number;
 }
 
-interface Written {
-  readonly name: string;
-  count: number;
-  lastAt: number;
-}
-
 /**
- * Writes Events, in order and in its own time; nothing waits for them. The same event again counts up a series; what
- * comes faster than the API server should be bothered with is counted or dropped, never queued without end.
+ * Writes Events, in order and in its own time; nothing waits for them. What is told again while it waits becomes one
+ * event with a count; what comes faster than the API server should be bothered with waits or is dropped, never queued
+ * without end. Events are only ever created: the right to change them would reach those of others.
  */
 export class EventRecorder {
   readonly #options: EventRecorderOptions;
   readonly #now: () => number;
   readonly #waiting = new Map<string, Waiting>();
-  readonly #written = new Map<string, Written>();
   #wake: () => void = () => undefined;
   #forbidden = false;
 
@@ -118,7 +110,7 @@ export class EventRecorder {
     const { log, onWritten } = this.#options;
     const { times } = waiting;
     try {
-      await this.#createOrCount(key, waiting.event, times, signal);
+      await this.#options.client.create(EVENTS, this.#manifest(waiting.event, times), { signal });
       onWritten?.('ok');
     } catch (error) {
       if (signal.aborted) return true;
@@ -134,47 +126,13 @@ export class EventRecorder {
     return true;
   }
 
-  async #createOrCount(key: string, event: ToldEvent, times: number, signal: AbortSignal): Promise<void> {
-    const former = this.#written.get(key);
-    this.#written.delete(key);
-    if (former !== undefined && this.#now() - former.lastAt < SERIES_MS) {
-      const count = former.count + times;
-      if (await this.#count(former.name, count, signal)) {
-        this.#remember(key, { name: former.name, count, lastAt: this.#now() });
-        return;
-      }
-    }
-    const name = `${this.#options.regarding.name}.${randomBytes(8).toString('hex')}`;
-    await this.#options.client.create(EVENTS, this.#manifest(name, event, times), { signal });
-    this.#remember(key, { name, count: times, lastAt: this.#now() });
-  }
-
-  /** @returns false where the event is gone: the API server keeps them for an hour. */
-  async #count(name: string, count: number, signal: AbortSignal): Promise<boolean> {
-    const series = { count, lastObservedTime: microTime(this.#now()) };
-    try {
-      const ref = { name, namespace: 'default' };
-      await this.#options.client.patch(EVENTS, ref, { kind: 'merge', patch: { series } }, { signal });
-      return true;
-    } catch (error) {
-      if (isKubeError(error, 'KUBE_NOT_FOUND')) return false;
-      throw error;
-    }
-  }
-
-  #remember(key: string, written: Written): void {
-    this.#written.set(key, written);
-    const [oldest] = this.#written.keys();
-    if (this.#written.size > WAITING_MAX && oldest !== undefined) this.#written.delete(oldest);
-  }
-
-  #manifest(name: string, { type, reason, action, note }: ToldEvent, times: number): Manifest {
+  #manifest({ type, reason, action, note }: ToldEvent, times: number): Manifest {
     const { regarding, controller, instance } = this.#options;
     const at = microTime(this.#now());
     return {
       apiVersion: apiVersionOf(EVENTS),
       kind: EVENTS.kind,
-      metadata: { name, namespace: 'default' },
+      metadata: { name: `${regarding.name}.${randomBytes(8).toString('hex')}`, namespace: 'default' },
       eventTime: at,
       reportingController: controller,
       reportingInstance: instance,
