@@ -1,5 +1,5 @@
 // Bundles the command-line program (and the demo) into dist/. One file would be simplest, but each
-// subcommand is loaded only when it is used: `vsmmu version` must not pay for gRPC. Hence code splitting.
+// subcommand is loaded only when it is used: `vsmmu version` must not pay for XML. Hence code splitting.
 import { build } from 'esbuild';
 import { chmod, cp, readFile, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -38,7 +38,7 @@ export async function bundle(outdir, entryPoints = PROGRAMS, { sourcemap = true 
     },
     // koffi loads its native part from its own package folder, so it can't be inside a bundle.
     external: ['koffi'],
-    // CommonJS dependencies (grpc-js, winston) call require() for Node's own modules.
+    // CommonJS dependencies (winston, client-node) call require() for Node's own modules.
     banner: {
       js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
     },

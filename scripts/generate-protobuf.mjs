@@ -1,5 +1,5 @@
 /**
- * Writes src/gen from proto/, offline: buf and protoc-gen-es come from node_modules.
+ * Writes src/gen from proto/, offline: buf comes from node_modules, the plugin is protoc-gen-messages.mjs.
  * With --check nothing is written; the exit status says whether src/gen is what proto/ gives.
  */
 import { execFileSync } from 'node:child_process';
@@ -11,15 +11,14 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const committed = join(root, 'src/gen');
 
-// erasable_syntax: enums become const objects, which erasableSyntaxOnly demands.
 const template = (out) =>
   JSON.stringify({
     version: 'v2',
     plugins: [
       {
-        local: [join(root, 'node_modules/.bin/protoc-gen-es')],
+        local: ['node', join(root, 'scripts/protoc-gen-messages.mjs')],
         out,
-        opt: ['target=ts', 'import_extension=js', 'erasable_syntax=true'],
+        opt: ['target=ts'],
       },
     ],
   });

@@ -1,29 +1,20 @@
+import type { Header } from './http2/hpack.js';
+import type { Http2Stream } from './http2/stream.js';
+import { decode, encode } from './message.js';
+import type { CallContext, ServedMethod } from './service.js';
+import { RpcError, toRpcError } from './status.js';
 import {
-  create,
-  fromBinary,
-  toBinary,
-  type DescMessage,
-  type DescMethod,
-  type Message,
-  type MessageInitShape,
-} from '@bufbuild/protobuf';
-import type {
-  handleServerStreamingCall,
-  handleUnaryCall,
-  MethodDefinition,
-  ServerUnaryCall,
-  ServerWritableStream,
-  ServiceDefinition,
-  UntypedServiceImplementation,
-} from '@grpc/grpc-js';
-import { RpcError, STATUS, toRpcError } from './status.js';
-import type { CallContext, ServedService, StreamHandler, UnaryHandler } from './service.js';
+  CONTENT_TYPE,
+  frameMessage,
+  headerOf,
+  isGrpc,
+  MessageReader,
+  timeoutOf,
+  trailersOf,
+} from './wire.js';
 
 /** Told of every handler failure that is not the peer's own doing; the call itself already has its status. */
 export type FailureListener = (path: string, error: unknown) => void;
-
-type Untyped = DescMessage;
-type AnyCall = ServerUnaryCall<Message, Buffer> | ServerWritableStream<Message, Buffer>;
 
 /** Lets a closing server end its streams and, after the grace period, its unary calls. */
 export interface OpenCalls {
@@ -31,125 +22,138 @@ export interface OpenCalls {
   readonly unary: Set<AbortController>;
 }
 
-/**
- * grpc-js's view of a service. Responses are encoded here and not by grpc-js, so that a handler's malformed
- * answer is an INTERNAL status like any other failure: an async handler that rejects inside grpc-js 1.14 ends
- * the process.
- */
-export function grpcService(
-  { description, handlers }: ServedService,
-  open: OpenCalls,
-  onFailure: FailureListener,
-): { definition: ServiceDefinition; implementation: UntypedServiceImplementation } {
-  const definition: Record<string, MethodDefinition<unknown, Buffer>> = {};
-  const implementation: UntypedServiceImplementation = {};
-  for (const method of description.methods) {
-    const handler = handlers[method.localName];
-    if (handler === undefined) continue;
-    const path = `/${description.typeName}/${method.name}`;
-    definition[method.localName] = methodDefinition(method, path);
-    implementation[method.localName] =
-      method.methodKind === 'unary'
-        ? unaryCall(method.output, handler as UnaryHandler<Untyped, Untyped>, path, open.unary, onFailure)
-        : streamCall(
-            method.output,
-            handler as StreamHandler<Untyped, Untyped>,
-            path,
-            open.streams,
-            onFailure,
-          );
+export interface Served {
+  /** By path. */
+  readonly methods: ReadonlyMap<string, ServedMethod>;
+  readonly open: OpenCalls;
+  readonly onFailure: FailureListener;
+}
+
+const OK: readonly Header[] = [[':status', '200'], CONTENT_TYPE];
+
+/** Answers one call: its request, its handler, its status. Whatever goes wrong, the peer gets a status and the server lives on. */
+export function answerCall(stream: Http2Stream, headers: readonly Header[], served: Served): void {
+  const call = new ServerCall(stream, headerOf(headers, ':path') ?? '', served);
+  if (headerOf(headers, ':method') !== 'POST' || !isGrpc(headers)) {
+    stream.sendHeaders([[':status', headerOf(headers, ':method') === 'POST' ? '415' : '405']], true);
+    return;
   }
-  return { definition, implementation };
+  try {
+    call.begin(timeoutOf(headers));
+  } catch (error) {
+    call.finish(error);
+  }
 }
 
-function methodDefinition(method: DescMethod, path: string): MethodDefinition<unknown, Buffer> {
-  return {
-    path,
-    requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
-    responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
-    requestSerialize: () => {
-      throw new Error(`${path}: a server encodes no requests`);
-    },
-    requestDeserialize: (bytes) => fromBinary(method.input, bytes),
-    responseSerialize: (bytes) => bytes,
-    responseDeserialize: (bytes) => bytes,
-  };
-}
+class ServerCall {
+  readonly #stream: Http2Stream;
+  readonly #path: string;
+  readonly #served: Served;
+  readonly #aborts = new AbortController();
+  readonly #reader = new MessageReader();
+  #request: Buffer | undefined;
+  #answered = false;
+  #over = () => {};
 
-function encode(schema: DescMessage, message: MessageInitShape<DescMessage>): Buffer {
-  const bytes = toBinary(schema, create(schema, message));
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
+  constructor(stream: Http2Stream, path: string, served: Served) {
+    this.#stream = stream;
+    this.#path = path;
+    this.#served = served;
+  }
 
-function contextOf(call: AnyCall, path: string, aborts: AbortController): CallContext {
-  call.on('cancelled', () => {
-    aborts.abort(new RpcError('CANCELLED', 'the peer ended the call'));
-  });
-  const deadline = new Date(call.getDeadline());
-  return { signal: aborts.signal, deadline: isNaN(deadline.getTime()) ? undefined : deadline, path };
-}
+  begin(timeoutMs: number | undefined): void {
+    const found = this.#served.methods.get(this.#path);
+    if (found === undefined)
+      throw new RpcError('UNIMPLEMENTED', `there is no method ${this.#path.slice(0, 200)}`);
+    const deadline = timeoutMs === undefined ? undefined : new Date(Date.now() + timeoutMs);
+    this.#open(found.method.kind === 'unary' ? 'unary' : 'streams', timeoutMs);
+    this.#stream.listen({
+      onHeaders: () => undefined,
+      onData: (data) => this.#receive(data),
+      onEnd: () => void this.#run(found, deadline),
+      onCut: () => {
+        this.#over();
+        this.#aborts.abort(new RpcError('CANCELLED', 'the peer ended the call'));
+      },
+    });
+  }
 
-function statusOf(thrown: unknown): { code: number; details: string } {
-  const { status, details } = toRpcError(thrown);
-  return { code: STATUS[status], details };
-}
+  /** @param error undefined: all went well */
+  finish(error: unknown): void {
+    this.#over();
+    const trailers = trailersOf(error === undefined ? undefined : toRpcError(error));
+    if (this.#answered) this.#stream.end(trailers);
+    else this.#stream.sendHeaders([...OK, ...trailers], true);
+  }
 
-function unaryCall(
-  output: DescMessage,
-  handler: UnaryHandler<Untyped, Untyped>,
-  path: string,
-  open: Set<AbortController>,
-  onFailure: FailureListener,
-): handleUnaryCall<Message, Buffer> {
-  return (call, callback) => {
-    const aborts = new AbortController();
-    open.add(aborts);
-    const answer = async () =>
-      encode(output, await abortable(handler(call.request, contextOf(call, path, aborts)), aborts.signal));
-    answer()
-      .then(
-        (bytes) => callback(null, bytes),
-        (error: unknown) => {
-          if (!aborts.signal.aborted) onFailure(path, error);
-          callback(statusOf(error));
-        },
-      )
-      .catch((error: unknown) => onFailure(path, error))
-      .finally(() => open.delete(aborts));
-  };
-}
-
-function streamCall(
-  output: DescMessage,
-  handler: StreamHandler<Untyped, Untyped>,
-  path: string,
-  open: Set<AbortController>,
-  onFailure: FailureListener,
-): handleServerStreamingCall<Message, Buffer> {
-  return (call) => {
-    const aborts = new AbortController();
-    open.add(aborts);
-    const context = contextOf(call, path, aborts);
-    const pump = async () => {
-      for await (const message of untilAborted(handler(call.request, context), aborts.signal)) {
-        if (!call.write(encode(output, message))) await drained(call, aborts.signal);
-      }
+  #open(kind: keyof OpenCalls, timeoutMs: number | undefined): void {
+    const open = this.#served.open[kind];
+    open.add(this.#aborts);
+    const expire = () =>
+      this.#aborts.abort(new RpcError('DEADLINE_EXCEEDED', 'the deadline of the call passed'));
+    const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs);
+    this.#over = () => {
+      clearTimeout(timer);
+      open.delete(this.#aborts);
     };
-    pump()
-      .then(
-        () => call.end(),
-        (error: unknown) => {
-          if (aborts.signal.aborted) {
-            call.end();
-            return;
-          }
-          onFailure(path, error);
-          call.emit('error', statusOf(error));
-        },
-      )
-      .catch((error: unknown) => onFailure(path, error))
-      .finally(() => open.delete(aborts));
-  };
+  }
+
+  #receive(data: Buffer): void {
+    this.#stream.consume(data.length);
+    try {
+      for (const message of this.#reader.push(data)) {
+        if (this.#request !== undefined) throw new RpcError('INTERNAL', 'more than one request in a call');
+        this.#request = message;
+      }
+    } catch (error) {
+      this.finish(error);
+    }
+  }
+
+  async #run({ method, handler }: ServedMethod, deadline: Date | undefined): Promise<void> {
+    const { signal } = this.#aborts;
+    const context: CallContext = { signal, deadline, path: this.#path };
+    try {
+      if (this.#request === undefined || this.#reader.cutShort)
+        throw new RpcError('INTERNAL', 'the call ended before its request was whole');
+      const request = decodeRequest(() => decode(method.input, this.#request ?? Buffer.alloc(0)));
+      if (method.kind === 'unary') {
+        const answer = await abortable((handler as UnaryOf)(request, context), signal);
+        await this.#send(encode(method.output, answer as object));
+      } else {
+        const answers = untilAborted((handler as StreamOf)(request, context), signal);
+        for await (const answer of answers)
+          await abortable(this.#send(encode(method.output, answer as object)), signal);
+      }
+      this.finish(undefined);
+    } catch (error) {
+      if (!signal.aborted) this.#served.onFailure(this.#path, error);
+      // A stream that a closing server ends has said all it had to say.
+      this.finish(signal.aborted && method.kind === 'stream' && !isExpired(signal) ? undefined : error);
+    }
+  }
+
+  #send(message: Uint8Array): Promise<void> {
+    if (!this.#answered) this.#stream.sendHeaders(OK);
+    this.#answered = true;
+    return this.#stream.send(frameMessage(message));
+  }
+}
+
+type UnaryOf = (request: unknown, call: CallContext) => unknown;
+type StreamOf = (request: unknown, call: CallContext) => AsyncIterable<unknown>;
+
+/** Bytes that are no message are the peer's fault, not the handler's. */
+function decodeRequest(read: () => unknown): unknown {
+  try {
+    return read();
+  } catch (error) {
+    throw new RpcError('INVALID_ARGUMENT', 'the request is malformed', error);
+  }
+}
+
+function isExpired({ reason }: AbortSignal): boolean {
+  return reason instanceof RpcError && reason.status === 'DEADLINE_EXCEEDED';
 }
 
 /** Rejects with the signal's reason as soon as it aborts, whatever the work does. */
@@ -183,18 +187,5 @@ async function* untilAborted<T>(source: AsyncIterable<T>, signal: AbortSignal): 
     }
   } finally {
     void iterator.return?.().catch(() => undefined);
-  }
-}
-
-async function drained(call: ServerWritableStream<Message, Buffer>, signal: AbortSignal): Promise<void> {
-  let resume = () => {};
-  const drain = new Promise<void>((resolve) => {
-    resume = resolve;
-    call.once('drain', resume);
-  });
-  try {
-    await abortable(drain, signal);
-  } finally {
-    call.off('drain', resume);
   }
 }

@@ -1,7 +1,7 @@
-import { Server, ServerCredentials, type ConnectionInjector } from '@grpc/grpc-js';
 import type { Socket } from 'node:net';
-import { grpcService, type FailureListener, type OpenCalls } from './handler.js';
-import type { ServedService } from './service.js';
+import { answerCall, type FailureListener, type OpenCalls } from './handler.js';
+import { Http2Connection } from './http2/connection.js';
+import type { ServedMethod, ServedService } from './service.js';
 import { RpcError } from './status.js';
 import { type Binding, listenUnix, type UnixListener } from './unix-socket.js';
 
@@ -33,9 +33,6 @@ export interface UnixServer {
 /**
  * Serves gRPC services on a unix socket.
  *
- * Connections are accepted here and handed to grpc-js: its own bindAsync follows the umask, reports a taken
- * address as a bare number, and never notices that the socket file is gone.
- *
  * @throws VsmmuError SOCKET_PATH_TOO_LONG, SOCKET_PATH_TAKEN, SOCKET_UNUSABLE
  */
 export async function serveUnix(
@@ -44,70 +41,56 @@ export async function serveUnix(
   options: ServeOptions = {},
 ): Promise<UnixServer> {
   const open: OpenCalls = { streams: new Set(), unary: new Set() };
-  // channelz keeps a record per connection and call; nothing here reads it.
-  const server = new Server({ 'grpc.enable_channelz': 0 });
-  for (const served of services) {
-    const { definition, implementation } = grpcService(served, open, options.onFailure ?? (() => undefined));
-    server.addService(definition, implementation);
-  }
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const sockets = new Set<Socket>();
+  const methods = new Map<string, ServedMethod>(services.flatMap((served) => [...served]));
+  const connections = new Map<Http2Connection, Socket>();
   const accept = (socket: Socket) => {
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-    // A peer that vanishes mid-write is everyday; http2 ends the session, this keeps the error from being unhandled.
-    socket.on('error', () => socket.destroy());
-    injector.injectConnection(socket);
+    const connection = new Http2Connection(socket, 'server', {
+      onStream: (stream, headers) =>
+        answerCall(stream, headers, { methods, open, onFailure: options.onFailure ?? (() => undefined) }),
+      onClose: () => undefined,
+    });
+    connections.set(connection, socket);
+    socket.once('close', () => connections.delete(connection));
   };
   const listener = await listenUnix(path, options.mode ?? 0o600, accept, options.binding);
   let closing: Promise<void> | undefined;
   return {
     path,
     isInPlace: () => listener.isInPlace(),
-    close: () =>
-      (closing ??= shutDown({ server, injector, listener, sockets, open }, options.graceMs ?? 1000)),
+    close: () => (closing ??= shutDown({ listener, connections, open }, options.graceMs ?? 1000)),
   };
 }
 
 interface Running {
-  readonly server: Server;
-  readonly injector: ConnectionInjector;
   readonly listener: UnixListener;
-  readonly sockets: ReadonlySet<Socket>;
+  readonly connections: ReadonlyMap<Http2Connection, Socket>;
   readonly open: OpenCalls;
 }
 
-async function shutDown(
-  { server, injector, listener, sockets, open }: Running,
-  graceMs: number,
-): Promise<void> {
+async function shutDown({ listener, connections, open }: Running, graceMs: number): Promise<void> {
   listener.stopListening();
   const reason = new RpcError('UNAVAILABLE', 'the server is closing');
   for (const stream of open.streams) stream.abort(reason);
-  await drained(server, sockets, graceMs);
+  await drained(connections, graceMs);
   for (const call of open.unary) call.abort(reason);
-  injector.destroy();
-  server.forceShutdown();
-  for (const socket of sockets) socket.destroy();
+  // What was aborted just now still tells its peer why.
+  await new Promise(setImmediate);
+  for (const connection of connections.keys()) connection.destroy();
 }
 
-/**
- * Resolves when every connection has closed by itself, or after the grace period. The connections are watched, not
- * tryShutdown()'s callback: with injected connections it is called at once on Node 24, while calls still run.
- */
-async function drained(server: Server, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> {
-  if (sockets.size === 0) return;
-  const closed = Promise.all([...sockets].map(closing));
+/** Resolves when every connection has closed by itself, or after the grace period. */
+async function drained(connections: ReadonlyMap<Http2Connection, Socket>, graceMs: number): Promise<void> {
+  if (connections.size === 0) return;
+  const closed = Promise.all([...connections.values()].map(closing));
   let timer: NodeJS.Timeout | undefined;
   const grace = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, graceMs);
   });
-  server.tryShutdown(() => undefined);
+  for (const connection of connections.keys()) connection.goAway();
   await Promise.race([closed, grace]);
   clearTimeout(timer);
 }
 
-/** A broken connection closes too; its error has a listener already. */
 function closing(socket: Socket): Promise<void> {
   return new Promise((resolve) => {
     socket.once('close', () => resolve());

@@ -1,7 +1,7 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
 import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
 import { VsmmuError } from '../errors.js';
-import type { ContainerAllocateResponseSchema } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
+import type { ContainerAllocateResponse } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
+import type { Init } from '../grpc/message.js';
 import type { HostSource } from '../host/host-source.js';
 import { checkDevice, IOMMUFD_NODE, isPresent, type DeviceNodes } from './device-nodes.js';
 import type { PciCdiSpec } from './pci-cdi-spec.js';
@@ -17,7 +17,7 @@ import { environmentVariable, type ResourceName } from './resource-name.js';
 export const IOMMUFD_POLICIES = ['auto', 'never'] as const;
 export type IommufdPolicy = (typeof IOMMUFD_POLICIES)[number];
 
-export type ContainerAllocation = MessageInitShape<typeof ContainerAllocateResponseSchema>;
+export type ContainerAllocation = Init<ContainerAllocateResponse>;
 
 export interface AllocationContext {
   readonly resource: ResourceName;

@@ -1,6 +1,6 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
 import { parseBdf, type Bdf } from '../bdf.js';
-import { DevicePlugin, type DeviceSchema } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
+import { DevicePlugin, type Device } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
+import type { Init } from '../grpc/message.js';
 import { service, type ServedService } from '../grpc/server.js';
 import { RpcError } from '../grpc/status.js';
 import { withFields, type Log } from '../log/log.js';
@@ -68,7 +68,7 @@ async function* announce({ feed, events }: PluginServerOptions, signal: AbortSig
   }
 }
 
-function wireDevice({ bdf, health, numaNode }: PluginDevice): MessageInitShape<typeof DeviceSchema> {
+function wireDevice({ bdf, health, numaNode }: PluginDevice): Init<Device> {
   return {
     ID: bdf,
     // Anything but these two words counts as unhealthy.

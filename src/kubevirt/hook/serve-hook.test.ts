@@ -4,13 +4,12 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, watch } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import type { DescService } from '@bufbuild/protobuf';
-
 import { VsmmuError } from '../../errors.js';
 import { Info } from '../../gen/kubevirt/hooks/info/api_pb.js';
 import { Callbacks as V1alpha1 } from '../../gen/kubevirt/hooks/v1alpha1/api_pb.js';
 import { Callbacks as V1alpha2 } from '../../gen/kubevirt/hooks/v1alpha2/api_pb.js';
 import { Callbacks as V1alpha3 } from '../../gen/kubevirt/hooks/v1alpha3/api_pb.js';
+import type { ServiceType } from '../../grpc/service.js';
 import { unixClient, type UnixClient } from '../../grpc/client.js';
 import { RESOLVED_ANNOTATION } from '../annotations.js';
 import { type RunningHook, serveHook } from './serve-hook.js';
@@ -55,7 +54,7 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-function client<S extends DescService>(description: S): UnixClient<S>['call'] {
+function client<S extends ServiceType>(description: S): UnixClient<S>['call'] {
   const made = unixClient(description, hook.socketPath);
   clients.push(made);
   return made.call;
