@@ -215,13 +215,23 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
   test.each([false, true])('registers the webhook as src/admission/registration.ts says, DRA: %s', (dra) => {
     const objects = renderObjects({
       namespace: 'ns',
-      set: ['webhook.deviceResources={vsmmu.io/,example.org/gpu}', `agent.dra.enabled=${dra}`],
+      set: [
+        'webhook.deviceResources={vsmmu.io/,example.org/gpu}',
+        `agent.dra.enabled=${dra}`,
+        `image.digest=${DIGEST}`,
+        'hook.args={--spelling=both}',
+      ],
       apiVersions: ['resource.k8s.io/v1'],
     });
     const expected = webhookRegistrations({
       name: 'vsmmu-ns-webhook',
       resources: ['vsmmu.io/', 'example.org/gpu'],
       claims: dra,
+      onlyOurHook: withHookSidecar(undefined, {
+        image: `vsmmu@${DIGEST}`,
+        imagePullPolicy: 'IfNotPresent',
+        args: ['--spelling=both'],
+      }),
       excludedNamespaces: ['kube-system', 'ns'],
       clientConfig: (path) => ({ service: { name: 'vsmmu-webhook', namespace: 'ns', path, port: 443 } }),
     });

@@ -12,7 +12,7 @@ import type {
   ServerState,
 } from './https-server.js';
 import { failed, plain, type Reply, send } from './reply.js';
-import { type BodyRefusal, readBody } from './request-body.js';
+import { BodyBudget, type BodyRefusal, readBody } from './request-body.js';
 import { parseReview, renderVerdict, type Verdict } from './review.js';
 
 /** Prometheus' text format. */
@@ -22,12 +22,14 @@ const METRICS_TYPE = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8
 export class Front {
   readonly #options: HttpsOptions;
   readonly #limits: HttpLimits;
+  readonly #bodies: BodyBudget;
   #active = 0;
   #draining = false;
 
   constructor(options: HttpsOptions, limits: HttpLimits) {
     this.#options = options;
     this.#limits = limits;
+    this.#bodies = new BodyBudget(limits.bodiesBytes);
   }
 
   /** Never rejects: Node ends a process for that. */
@@ -82,23 +84,27 @@ export class Front {
       return { ...failed(401, 'a client certificate of the API server is required'), close: true };
     if (this.#active >= this.#limits.concurrent)
       return { ...failed(429, 'too many requests at once'), headers: { 'Retry-After': '1' } };
-    const budget = budgetMs(new URLSearchParams(query).get('timeout'), this.#limits.requestMs);
+    const patienceMs = budgetMs(new URLSearchParams(query).get('timeout'), this.#limits.requestMs);
     this.#active++;
-    return this.#review(handler, request, budget).finally(() => this.#active--);
+    return this.#review(handler, request, patienceMs).finally(() => this.#active--);
   }
 
-  async #review(handler: PatientHandler, request: IncomingMessage, budget: number): Promise<Reply> {
+  async #review(handler: PatientHandler, request: IncomingMessage, patienceMs: number): Promise<Reply> {
     const refused = refuseHead(request);
     if (refused !== undefined) return { ...refused, close: true };
-    const body = await readBody(request, this.#limits.bodyBytes, budget);
+    const budget = this.#bodies;
+    const body = await readBody(request, { maxBytes: this.#limits.bodyBytes, patienceMs, budget });
     if (!body.ok) return { ...failed(...REFUSALS[body.refusal]), close: true };
+    return this.#judge(handler, body.bytes).finally(() => budget.give(body.bytes.length));
+  }
 
-    const json = parseJson(body.bytes);
+  async #judge(handler: PatientHandler, body: Buffer): Promise<Reply> {
+    const json = parseJson(body);
     if (json === undefined) return failed(400, 'the body is not JSON');
     const parsed = parseReview(json);
     if (!parsed.ok) return failed(400, parsed.message, parsed.uid);
     const { uid, operation } = parsed.request;
-    const bytes = body.bytes.length;
+    const bytes = body.length;
     try {
       const verdict = await handler(parsed.request);
       const review = { operation, outcome: outcomeOf(verdict) };
@@ -142,6 +148,7 @@ function isAllowed({ socket }: IncomingMessage, clients: AllowedClients | undefi
 
 const REFUSALS: Readonly<Record<BodyRefusal, readonly [number, string]>> = {
   'too-large': [413, 'the body is larger than an AdmissionReview can be'],
+  'too-many': [429, 'too many large requests at once'],
   timeout: [504, 'the body did not arrive before the deadline'],
   aborted: [400, 'the body ended early'],
 };

@@ -101,7 +101,7 @@ const mutate = mutateHandler({ resources, hook: { image: 'i', imagePullPolicy: '
 const validate = validateHandler({
   resources,
   lookup,
-  onlyHook: 'i',
+  onlyHook: { image: 'i', imagePullPolicy: 'Always' },
   kubevirtNamespace: 'kubevirt',
   placement: (one) => placementReasons(one, resources, []),
 });

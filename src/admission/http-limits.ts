@@ -13,6 +13,8 @@ export interface HttpLimits {
   readonly keepAliveMs: number;
   /** Requests answered at once; more get 429. */
   readonly concurrent: number;
+  /** Of all bodies that are held at once; more get 429. */
+  readonly bodiesBytes: number;
   /** How often Node looks for connections that overstay. */
   readonly checkMs: number;
 }
@@ -24,6 +26,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   requestMs: 10_000,
   handshakeMs: 5000,
   keepAliveMs: 100_000,
-  concurrent: 256,
+  concurrent: 1024,
+  bodiesBytes: 32 * 1024 * 1024,
   checkMs: 1000,
 };

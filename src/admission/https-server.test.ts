@@ -240,6 +240,22 @@ describe('limits', () => {
     expect(answer.status).toBe(200);
   });
 
+  test('large bodies at once hold no more memory than allowed: the next gets 429, until it is free again', async () => {
+    const server = await serve({ limits: { bodiesBytes: 3000 } });
+    const head = 'POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';
+    const slow = await raw(server);
+    slow.write(`${head}Content-Length: 2901\r\n\r\n${' '.repeat(2900)}`);
+    let answer = await call(server);
+    while (answer.status === 200) answer = await call(server);
+    expect(answer.status).toBe(429);
+    expect(answer.body).toContain('too many large requests at once');
+    slow.destroy();
+    while (answer.status === 429) answer = await call(server);
+    expect(answer.status).toBe(200);
+    // What is held is given back each time, not just once.
+    for (let i = 0; i < 20; i++) expect((await call(server)).status).toBe(200);
+  });
+
   test('a body that does not come is answered before the deadline the caller set', async () => {
     const server = await serve();
     const socket = await raw(server);

@@ -1,12 +1,13 @@
 import { VsmmuError } from '../errors.js';
-import { REQUIRE_ANNOTATION, RESOLVED_ANNOTATION } from '../kubevirt/annotations.js';
+import { REQUIRE_ANNOTATION, RESOLVED_ANNOTATION, SET_ANNOTATION } from '../kubevirt/annotations.js';
 import type { HookContainer } from '../kubevirt/hook-sidecars.js';
 import { asksForVsmmu, patchCreatedVmi, type ResourceSelection } from '../kubevirt/vmi-create.js';
 import { handOver, type NodeLookup } from '../kubevirt/vmi-handover.js';
 import { parseVmi, type Vmi } from '../kubevirt/vmi.js';
 import type { ClaimLookup } from './device-claims.js';
 import type { ReviewHandler } from './https-server.js';
-import type { AdmissionRequest, Verdict } from './review.js';
+import { type Placement, unplaceable } from './placement.js';
+import { type AdmissionRequest, refusal, type Verdict } from './review.js';
 import type { VmiPolicy } from './vmi-policy.js';
 
 export interface MutateOptions {
@@ -18,6 +19,11 @@ export interface MutateOptions {
   readonly policy?: VmiPolicy;
   /** undefined: nobody asks by ResourceClaims. */
   readonly claims?: ClaimLookup;
+  /**
+   * Empty where some node could start the VMI; undefined: not looked at. It is asked here already, so that the API
+   * server need not call the validating webhook for what the mutating one left in no doubt (registration.ts).
+   */
+  readonly placement?: Placement;
 }
 
 /** /mutate: what VMIs get. Anything that is no VMI of KubeVirt passes untouched. */
@@ -36,17 +42,24 @@ export function mutateHandler(options: MutateOptions): ReviewHandler {
 }
 
 function created(request: AdmissionRequest, options: MutateOptions): Verdict {
-  const { resources, hook, policy, claims } = options;
+  const { resources, hook, policy, claims, placement } = options;
   const vmi = parseVmi(request.object);
   const asks = asksForVsmmu(vmi, resources);
   const claimed = asks ? undefined : claims?.(vmi, request.namespace);
   const byClaim = claimed?.ours ?? false;
-  const decided = asks || byClaim ? policy?.(vmi, request) : undefined;
+  const served = asks || byClaim;
+  const decided = served ? policy?.(vmi, request) : undefined;
+  const causes = served ? unplaceable(placement?.(withWishes(vmi, decided?.set)) ?? []) : [];
+  if (causes.length > 0) return refusal(422, causes);
   return {
     allowed: true,
     patch: patchCreatedVmi(vmi, resources, hook, decided, byClaim),
     warnings: byClaim ? [] : (claimed?.unknown ?? []).map(unknownClaim),
   };
+}
+
+function withWishes(vmi: Vmi, set: string | undefined): Vmi {
+  return set === undefined ? vmi : { ...vmi, annotations: { ...vmi.annotations, [SET_ANNOTATION]: set } };
 }
 
 function unknownClaim(what: string): string {

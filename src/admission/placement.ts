@@ -7,6 +7,7 @@ import { askedByUser, wishesOfVmi } from '../kubevirt/set-annotation.js';
 import { type ResourceSelection, selectsResource } from '../kubevirt/vmi-create.js';
 import type { Vmi } from '../kubevirt/vmi.js';
 import { ALL_AUTO } from '../smmu/properties.js';
+import type { FieldCause } from './review.js';
 
 /**
  * Why no node could start a VMI, node by node; empty where one could, or where nothing can be said: a cluster whose
@@ -41,4 +42,23 @@ export function placementReasons(
     reasons.push(`node ${profile.node}: ${outcome.errors[0] ?? ''}`);
   }
   return reasons;
+}
+
+/** Why no node could start a VMI, node by node; empty where one could. */
+export type Placement = (vmi: Vmi) => readonly string[];
+
+/** A refusal names no more nodes than a person reads. */
+const NODES_TOLD = 5;
+
+export function unplaceable(reasons: readonly string[]): FieldCause[] {
+  if (reasons.length === 0) return [];
+  const told = reasons.slice(0, NODES_TOLD).join('; ');
+  const more = reasons.length > NODES_TOLD ? `; and ${reasons.length - NODES_TOLD} more nodes` : '';
+  return [
+    {
+      reason: 'FieldValueNotSupported',
+      field: 'spec.domain.devices',
+      message: `no node could start this VM: ${told}${more}`,
+    },
+  ];
 }

@@ -5,6 +5,7 @@ import { webhookRegistrations } from './registration.js';
 const { mutating, validating } = webhookRegistrations({
   name: 'vsmmu',
   resources: ['vsmmu.io/', "it's.example/gpu"],
+  onlyOurHook: '[{"image":"vsmmu:1"}]',
   excludedNamespaces: ['kube-system', 'vsmmu-system'],
   clientConfig: (path) => ({ service: { name: 'w', namespace: 'vsmmu-system', path } }),
 });
@@ -28,6 +29,15 @@ test('each webhook is called for one operation, with conditions, never in its ow
 
 test('a status update is never lost for want of an answer; a forged annotation is never let pass for it', () => {
   expect(webhooks.map(({ failurePolicy }) => failurePolicy)).toEqual(['Fail', 'Ignore', 'Fail', 'Fail']);
+});
+
+test('most creations cause one call: the second is left out where nothing is left in doubt', () => {
+  const [{ matchConditions }] = validating.webhooks as unknown as [
+    { matchConditions: { name: string; expression: string }[] },
+  ];
+  const [, unsettled] = matchConditions;
+  expect(unsettled?.name).toBe('not-settled');
+  expect(unsettled?.expression).toContain(`!= '[{"image":"vsmmu:1"}]' ||`);
 });
 
 test('names reach the expressions as CEL text', () => {

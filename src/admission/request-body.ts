@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 
 /** Why a body was not taken. */
-export type BodyRefusal = 'too-large' | 'timeout' | 'aborted';
+export type BodyRefusal = 'too-large' | 'too-many' | 'timeout' | 'aborted';
 export type ReadBody =
   { readonly ok: true; readonly bytes: Buffer } | { readonly ok: false; readonly refusal: BodyRefusal };
 
@@ -11,30 +11,69 @@ export type ReadBody =
  */
 const LINGER_MS = 1000;
 
-/** Reads a request's body, of at most `maxBytes` bytes, for at most `patienceMs`. Never rejects. */
-export function readBody(request: IncomingMessage, maxBytes: number, patienceMs: number): Promise<ReadBody> {
+/**
+ * Bytes of bodies that all requests together may hold: whoever reaches the port may send as many large ones as there
+ * are requests at once.
+ */
+export class BodyBudget {
+  #left: number;
+
+  constructor(maxBytes: number) {
+    this.#left = maxBytes;
+  }
+
+  /** @returns false, and nothing is taken, where there is not so much left */
+  take(bytes: number): boolean {
+    if (bytes > this.#left) return false;
+    this.#left -= bytes;
+    return true;
+  }
+
+  give(bytes: number): void {
+    this.#left += bytes;
+  }
+}
+
+export interface BodyLimits {
+  readonly maxBytes: number;
+  readonly patienceMs: number;
+  /** What a body that was read takes of it, its reader gives back; any other gives back by itself. */
+  readonly budget: BodyBudget;
+}
+
+/** Reads a request's body. Never rejects. */
+export function readBody(
+  request: IncomingMessage,
+  { maxBytes, patienceMs, budget }: BodyLimits,
+): Promise<ReadBody> {
   return new Promise((resolve) => {
     let chunks: Buffer[] = [];
     let size = 0;
     let refusal: BodyRefusal | undefined;
     let timer = setTimeout(() => settle({ ok: false, refusal: 'timeout' }), patienceMs);
 
+    const release = () => {
+      budget.give(chunks.reduce((sum, { length }) => sum + length, 0));
+      chunks = [];
+    };
     const settle = (result: ReadBody) => {
       clearTimeout(timer);
+      if (!result.ok) release();
       request.off('data', onData).off('end', onEnd).off('close', onClose);
       resolve(result);
     };
-    const discard = () => {
-      refusal = 'too-large';
-      chunks = [];
+    const discard = (because: BodyRefusal) => {
+      refusal = because;
+      release();
       clearTimeout(timer);
       timer = setTimeout(onEnd, Math.min(LINGER_MS, patienceMs));
     };
     const onData = (chunk: Buffer) => {
       if (refusal !== undefined) return;
       size += chunk.length;
-      if (size > maxBytes) discard();
-      else chunks.push(chunk);
+      if (size > maxBytes) discard('too-large');
+      else if (budget.take(chunk.length)) chunks.push(chunk);
+      else discard('too-many');
     };
     const onEnd = () =>
       settle(
@@ -42,7 +81,7 @@ export function readBody(request: IncomingMessage, maxBytes: number, patienceMs:
       );
     const onClose = () => settle({ ok: false, refusal: 'aborted' });
 
-    if (Number(request.headers['content-length'] ?? 0) > maxBytes) discard();
+    if (Number(request.headers['content-length'] ?? 0) > maxBytes) discard('too-large');
     request.on('data', onData).on('end', onEnd).on('close', onClose);
     // An error is followed by close; without a listener it would end the process.
     request.on('error', () => undefined);

@@ -41,6 +41,12 @@ export type Verdict =
       readonly warnings?: readonly string[];
     };
 
+/** A refusal that names every field in its message too: many clients show nothing else. */
+export function refusal(code: 403 | 422, causes: readonly FieldCause[]): Verdict {
+  const message = causes.map(({ field, message: why }) => `${field}: ${why}`).join('; ');
+  return { allowed: false, code, message: `vsmmu: ${message}`, causes };
+}
+
 const text = z.string().catch('');
 const reviewSchema = z.object({
   apiVersion: z.literal('admission.k8s.io/v1'),

@@ -15,7 +15,8 @@ import type { AdmissionRequest, Verdict } from './review.js';
 import { validateHandler } from './validate.js';
 
 const IMAGE = 'example/vsmmu:1';
-const OURS = [{ image: IMAGE, args: ['hook'] }];
+const HOOK = { image: IMAGE, imagePullPolicy: 'IfNotPresent' } as const;
+const OURS = [{ ...HOOK, args: ['hook'] }];
 const GPU = 'vsmmu.io/10de-2941-ats';
 
 let profile: NodeProfile;
@@ -51,7 +52,7 @@ function vmi({ gpus = [], hostDevices = [], sidecars = OURS, annotations = {}, n
 function judge(sketch: Sketch, request: Partial<AdmissionRequest> = {}, profiles = [profile]): Verdict {
   return validateHandler({
     resources: ['vsmmu.io/'],
-    onlyHook: IMAGE,
+    onlyHook: HOOK,
     kubevirtNamespace: 'kubevirt',
     lookup: (node) => ({
       known: true,
@@ -108,6 +109,12 @@ describe('at CREATE', () => {
       { gpus: [GPU], sidecars: [...OURS, { image: 'evil:1' }] },
       `metadata.annotations[${HOOK_SIDECARS_ANNOTATION}][1]`,
       /no other hook/,
+    ],
+    [
+      'our image with a command of somebody’s own',
+      { gpus: [GPU], sidecars: [{ ...OURS[0], command: ['sh'] }] },
+      `metadata.annotations[${HOOK_SIDECARS_ANNOTATION}][0]`,
+      /another command/,
     ],
     [
       'our hook removed by another webhook',
@@ -187,6 +194,23 @@ describe('at UPDATE', () => {
 
   test('a user’s own values are refused with 403', () => {
     expect(update(forged, 'alice', values('gpu-7'))).toMatchObject({ allowed: false, code: 403 });
+  });
+
+  test('another hook is refused too: the VM’s pod may not be made yet', () => {
+    const old = vmi({ gpus: [GPU] });
+    const changed = (sidecars: unknown) =>
+      judge({ gpus: [GPU], sidecars }, { operation: 'UPDATE', username: 'alice', oldObject: old });
+    const refused = changed([{ image: 'evil:1' }]);
+    expect(refused).toMatchObject({ allowed: false, code: 403 });
+    expect(fields(refused)).toContain(`metadata.annotations[${HOOK_SIDECARS_ANNOTATION}][0]`);
+    expect(changed([])).toMatchObject({ allowed: false, code: 403 });
+    expect(changed(OURS)).toEqual({ allowed: true });
+  });
+
+  test('a requirement that goes along with the hook does not hide the change', () => {
+    const oldObject = vmi({ gpus: ['x/y'], annotations: { [REQUIRE_ANNOTATION]: 'ats' } });
+    const request = { operation: 'UPDATE', username: 'alice', oldObject } as const;
+    expect(judge({ gpus: ['x/y'], sidecars: [{ image: 'evil:1' }] }, request)).toMatchObject({ code: 403 });
   });
 
   test.each([

@@ -1,21 +1,25 @@
 import { HOOK_SIDECARS_ANNOTATION, RESOLVED_ANNOTATION } from '../kubevirt/annotations.js';
-import { sidecarImages } from '../kubevirt/hook-sidecars.js';
+import { checkSidecars, type HookContainer } from '../kubevirt/hook-sidecars.js';
 import { asksForVsmmu, type ResourceSelection, selectsResource } from '../kubevirt/vmi-create.js';
 import { checkResolvedAnnotation, type NodeLookup } from '../kubevirt/vmi-handover.js';
 import { type DeviceRequest, parseVmi, type Vmi } from '../kubevirt/vmi.js';
 import type { ReviewHandler } from './https-server.js';
 import { isVmi, judged } from './mutate.js';
-import type { AdmissionRequest, FieldCause, Verdict } from './review.js';
+import { type Placement, unplaceable } from './placement.js';
+import { type AdmissionRequest, type FieldCause, refusal, type Verdict } from './review.js';
+import type { VmiPolicy } from './vmi-policy.js';
 
 export interface ValidateOptions {
   readonly resources: ResourceSelection;
-  /** The only image that may be a hook of a VMI with our devices; undefined: others may stand beside it. */
-  readonly onlyHook?: string;
+  /** The only hook that a VMI with our devices may have; undefined: others may stand beside it. */
+  readonly onlyHook?: HookContainer;
   readonly lookup: NodeLookup;
   /** Namespace of KubeVirt's own service accounts. */
   readonly kubevirtNamespace: string;
-  /** Nodes that could start the VMI, or why none can; undefined: not looked at. */
-  readonly placement?: (vmi: Vmi, request: AdmissionRequest) => readonly string[];
+  /** Empty where some node could start the VMI; undefined: not looked at. */
+  readonly placement?: Placement;
+  /** undefined: policies are not looked at. */
+  readonly policy?: VmiPolicy;
 }
 
 /** /validate: what a VMI must not be. It sees the object as it will be stored, after every other webhook. */
@@ -31,14 +35,15 @@ function validateVmi(request: AdmissionRequest, options: ValidateOptions): Verdi
   const vmi = parseVmi(request.object);
   const old = request.operation === 'CREATE' ? undefined : parseVmi(request.oldObject);
   const causes = [...annotationCauses(vmi, old, request, options)];
-  if (old === undefined && asksForVsmmu(vmi, options.resources)) {
-    causes.push(...doubledDevices(vmi.devices, options.resources), ...foreignHooks(vmi, options.onlyHook));
-    if (causes.length === 0) causes.push(...unplaceable(vmi, request, options));
+  const asks = [vmi, ...(old === undefined ? [] : [old])].some((one) => asksForVsmmu(one, options.resources));
+  // virt-controller makes the pod some time after the VMI: until then a later edit could still bring another hook.
+  const hooksChanged = old === undefined || sidecarsOf(vmi) !== sidecarsOf(old);
+  if (asks && hooksChanged) causes.push(...hookCauses(vmi, request, options));
+  if (asks && old === undefined) {
+    causes.push(...doubledDevices(vmi.devices, options.resources));
+    if (causes.length === 0) causes.push(...unplaceable(options.placement?.(vmi) ?? []));
   }
-  const [first] = causes;
-  if (first === undefined) return { allowed: true };
-  const message = causes.map((cause) => `${cause.field}: ${cause.message}`).join('; ');
-  return { allowed: false, code: old === undefined ? 422 : 403, message: `vsmmu: ${message}`, causes };
+  return causes.length === 0 ? { allowed: true } : refusal(old === undefined ? 422 : 403, causes);
 }
 
 function annotationCauses(
@@ -81,38 +86,31 @@ function doubledDevices(devices: readonly DeviceRequest[], resources: ResourceSe
   });
 }
 
-function foreignHooks(vmi: Vmi, hookImage: string | undefined): FieldCause[] {
-  if (hookImage === undefined) return [];
-  const images = sidecarImages(vmi.annotations?.[HOOK_SIDECARS_ANNOTATION]);
-  const field = `metadata.annotations[${HOOK_SIDECARS_ANNOTATION}]`;
-  const causes = images.flatMap((image, index): FieldCause[] =>
-    image === hookImage
-      ? []
-      : [
-          {
-            reason: 'FieldValueForbidden',
-            field: `${field}[${index}]`,
-            message: `a VMI with vsmmu's devices has no other hook than ${hookImage}; leave it out`,
-          },
-        ],
-  );
-  if (images.includes(hookImage)) return causes;
-  const message = `the hook ${hookImage} is missing: another webhook removed what vsmmu had added`;
-  return [...causes, { reason: 'FieldValueInvalid', field, message }];
+function sidecarsOf({ annotations }: Vmi): string | undefined {
+  return annotations?.[HOOK_SIDECARS_ANNOTATION];
 }
 
-function unplaceable(vmi: Vmi, request: AdmissionRequest, { placement }: ValidateOptions): FieldCause[] {
-  const reasons = placement?.(vmi, request) ?? [];
-  if (reasons.length === 0) return [];
-  const told = reasons.slice(0, 5).join('; ');
-  const more = reasons.length > 5 ? `; and ${reasons.length - 5} more nodes` : '';
-  return [
-    {
-      reason: 'FieldValueNotSupported',
-      field: 'spec.domain.devices',
-      message: `no node could start this VM: ${told}${more}`,
-    },
-  ];
+function hookCauses(
+  vmi: Vmi,
+  request: AdmissionRequest,
+  { onlyHook: hook, policy }: ValidateOptions,
+): FieldCause[] {
+  if (hook === undefined) return [];
+  const { foreign, ours } = checkSidecars(sidecarsOf(vmi), hook);
+  const field = `metadata.annotations[${HOOK_SIDECARS_ANNOTATION}]`;
+  const causes = foreign.map(({ index, image }): FieldCause => ({
+    reason: 'FieldValueForbidden',
+    field: `${field}[${index}]`,
+    message:
+      image === hook.image
+        ? "vsmmu's hook has another command, arguments or fields than the webhook gives it; leave it out"
+        : `a VMI with vsmmu's devices has no other hook than ${hook.image}; leave it out`,
+  }));
+  // A policy may leave a VMI alone: then it has no hook.
+  const named = ours || foreign.some(({ image }) => image === hook.image);
+  if (named || policy?.(vmi, request).serve === false) return causes;
+  const message = `the hook ${hook.image} is missing: it was removed after vsmmu had added it`;
+  return [...causes, { reason: 'FieldValueInvalid', field, message }];
 }
 
 /** Somebody else's text in a message: short, and without control characters. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 
-import { sidecarImages, withHookSidecar } from './hook-sidecars.js';
+import { checkSidecars, withHookSidecar } from './hook-sidecars.js';
 
 const OURS = { image: 'registry.example:5000/vsmmu:2', imagePullPolicy: 'IfNotPresent' } as const;
 const ENTRY = '{"image":"registry.example:5000/vsmmu:2","imagePullPolicy":"IfNotPresent","args":["hook"]}';
@@ -9,7 +9,7 @@ describe('our container in the annotation', () => {
   test.each<[string, string | undefined, string]>([
     ['no annotation', undefined, `[${ENTRY}]`],
     ['an empty one', ' ', `[${ENTRY}]`],
-    ['an empty array', '[ ]', `[ ${ENTRY}]`],
+    ['an empty array', '[ ]', `[${ENTRY}]`],
     [
       "a user's sidecar keeps its bytes",
       '[ {"image":"smbios:1", "args": ["--x"],  "unknown":1.0} ]\n',
@@ -19,13 +19,21 @@ describe('our container in the annotation', () => {
     [
       'there with another tag',
       '[{"image":"registry.example:5000/vsmmu:1","args":["hook"]},{"image":"b"}]',
-      '[{"image":"registry.example:5000/vsmmu:2","args":["hook"]},{"image":"b"}]',
+      `[{"image":"b"},${ENTRY}]`,
+    ],
+    ['there by digest', '[{"image":"registry.example:5000/vsmmu@sha256:00"}]', `[${ENTRY}]`],
+    [
+      'there with a command, arguments and volumes of another’s choice',
+      `[{"image":"${OURS.image}","command":["sh"],"args":["-c","x"],"pvc":{"name":"p"}}]`,
+      `[${ENTRY}]`,
     ],
     [
-      'there by digest',
-      '[{"image":"registry.example:5000/vsmmu@sha256:00"}]',
-      '[{"image":"registry.example:5000/vsmmu:2"}]',
+      'there with a key that Go would read as another image',
+      `[{"image":"${OURS.image}","imagePullPolicy":"IfNotPresent","args":["hook"],"Image":"evil:1"}]`,
+      `[${ENTRY}]`,
     ],
+    ['there twice', `[${ENTRY},${ENTRY}]`, `[${ENTRY}]`],
+    ['there, but not last', `[${ENTRY},{"image":"b"}]`, `[{"image":"b"},${ENTRY}]`],
     [
       'the same name in another repository is not ours',
       '[{"image":"registry.example/vsmmu:2"}]',
@@ -44,11 +52,32 @@ describe('our container in the annotation', () => {
   });
 });
 
-test('images of all sidecars', () => {
-  expect(sidecarImages(undefined)).toEqual([]);
-  expect(sidecarImages('[{"image":"a:1"},{"image":""},{"command":[]}]')).toEqual([
-    'a:1',
-    undefined,
-    undefined,
-  ]);
+describe('what stands beside ours', () => {
+  const entry = (extra: object) => JSON.stringify({ ...(JSON.parse(ENTRY) as object), ...extra });
+  test.each<[string, string | undefined, boolean, (string | undefined)[]]>([
+    ['no annotation', undefined, false, []],
+    ['ours alone', `[${ENTRY}]`, true, []],
+    ['ours with arguments that a policy added', `[${entry({ args: ['hook', '--x'] })}]`, true, []],
+    ['others', '[{"image":"a:1"},{"image":""},{"command":[]}]', false, ['a:1', undefined, undefined]],
+    ['ours with a command', `[${entry({ command: ['sh'] })}]`, false, [OURS.image]],
+    [
+      'ours with another image beside it, as Go reads it',
+      `[${entry({ IMAGE: 'evil:1' })}]`,
+      false,
+      [OURS.image],
+    ],
+    ['ours with other arguments', `[${entry({ args: ['webhook'] })}]`, false, [OURS.image]],
+    ['ours with arguments that are none', `[${entry({ args: ['hook', 1] })}]`, false, [OURS.image]],
+    ['ours with a ConfigMap', `[${entry({ configMap: { name: 'c' } })}]`, false, [OURS.image]],
+    [
+      'ours by digest, where a tag is configured',
+      `[${entry({ image: 'vsmmu@sha256:0' })}]`,
+      false,
+      ['vsmmu@sha256:0'],
+    ],
+  ])('%s', (_, text, ours, foreign) => {
+    const check = checkSidecars(text, OURS);
+    expect(check.ours).toBe(ours);
+    expect(check.foreign.map(({ image }) => image)).toEqual(foreign);
+  });
 });

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from 'node:util';
+
 import * as z from 'zod';
 
 import { VsmmuError } from '../errors.js';
@@ -12,39 +14,81 @@ export interface HookContainer {
 }
 
 const sidecarsSchema = z.array(z.looseObject({ image: z.string().nullish() }));
+type Sidecar = z.output<typeof sidecarsSchema>[number];
+
+/** Our container as it stands in the annotation; the field order is the chart's policy's too. */
+function entryOf({ image, imagePullPolicy, args = [] }: HookContainer): Sidecar {
+  return { image, imagePullPolicy, args: ['hook', ...args] };
+}
+
+/** The annotation's value where no other sidecar is named. */
+export function onlyHookSidecar(ours: HookContainer): string {
+  return JSON.stringify([entryOf(ours)]);
+}
 
 /**
  * The value of annotation `hooks.kubevirt.io/hookSidecars` with our container in it. A user's own sidecars stay,
- * in their order and byte for byte; ours comes last, so that its XML is what libvirt gets (the last hook's answer
- * is used verbatim). A container of ours with another tag, from a VMI that was exported, becomes the current one.
+ * in their order, and byte for byte unless one of them claims to be ours; ours comes last, so that its XML is what
+ * libvirt gets (the last hook's answer is used verbatim). An entry with our image is ours to write: of another tag,
+ * from a VMI that was exported, or with a command, arguments or volumes of somebody else's choice, it gives way.
  *
  * @throws VsmmuError HOOK_SIDECARS_MALFORMED
  */
 export function withHookSidecar(current: string | undefined, ours: HookContainer): string {
-  const { image, imagePullPolicy } = ours;
-  const entry = JSON.stringify({ image, imagePullPolicy, args: ['hook', ...(ours.args ?? [])] });
-  if (current === undefined || current.trim() === '') return `[${entry}]`;
-
+  if (current === undefined || current.trim() === '') return onlyHookSidecar(ours);
   const sidecars = parseSidecars(current);
-  const index = sidecars.findIndex(
-    ({ image }) => image != null && repository(image) === repository(ours.image),
+  const others = sidecars.filter(
+    ({ image }) => image == null || repository(image) !== repository(ours.image),
   );
-  const found = sidecars[index];
-  if (found === undefined) {
+  const entry = entryOf(ours);
+  if (others.length === 0) return onlyHookSidecar(ours);
+  if (sidecars.length === others.length) {
     const end = current.lastIndexOf(']');
-    return `${current.slice(0, end)}${sidecars.length === 0 ? '' : ','}${entry}${current.slice(end)}`;
+    return `${current.slice(0, end)},${JSON.stringify(entry)}${current.slice(end)}`;
   }
-  if (found.image === ours.image) return current;
-  return JSON.stringify(sidecars.with(index, { ...found, image: ours.image }));
+  if (sidecars.length === others.length + 1 && isDeepStrictEqual(sidecars.at(-1), entry)) return current;
+  return JSON.stringify([...others, entry]);
 }
 
-/** Images of all sidecars a VMI names; undefined for one that leaves the choice to KubeVirt. */
-export function sidecarImages(current: string | undefined): (string | undefined)[] {
-  if (current === undefined || current.trim() === '') return [];
-  return parseSidecars(current).map(({ image }) => (image === '' ? undefined : (image ?? undefined)));
+/** A sidecar that is not ours, by its place in the annotation. */
+export interface ForeignSidecar {
+  readonly index: number;
+  /** undefined: KubeVirt's own choice. */
+  readonly image: string | undefined;
 }
 
-function parseSidecars(current: string): z.output<typeof sidecarsSchema> {
+/** Sidecars beside ours, and whether ours is among them. */
+export interface SidecarCheck {
+  readonly foreign: readonly ForeignSidecar[];
+  readonly ours: boolean;
+}
+
+/**
+ * Ours is an entry of exactly our fields: KubeVirt's Go reads keys in whatever case, so that an "Image" beside our
+ * "image" would win there, and a command or a volume would make another program of it. Arguments may follow ours, as
+ * policies add them.
+ *
+ * @throws VsmmuError HOOK_SIDECARS_MALFORMED
+ */
+export function checkSidecars(current: string | undefined, hook: HookContainer): SidecarCheck {
+  const sidecars = current === undefined || current.trim() === '' ? [] : parseSidecars(current);
+  const foreign = sidecars.flatMap((sidecar, index) =>
+    isExactly(sidecar, hook) ? [] : [{ index, image: sidecar.image || undefined }],
+  );
+  return { foreign, ours: foreign.length < sidecars.length };
+}
+
+function isExactly(sidecar: Sidecar, hook: HookContainer): boolean {
+  const entry = entryOf(hook);
+  const args = entry['args'] as readonly string[];
+  const given: unknown = sidecar['args'];
+  if (!Array.isArray(given) || !given.every((one) => typeof one === 'string')) return false;
+  return (
+    isDeepStrictEqual({ ...sidecar, args }, entry) && isDeepStrictEqual(given.slice(0, args.length), args)
+  );
+}
+
+function parseSidecars(current: string): Sidecar[] {
   let json: unknown;
   try {
     json = JSON.parse(current);

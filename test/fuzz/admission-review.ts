@@ -32,7 +32,7 @@ const mutate = mutateHandler({
 const validate = validateHandler({
   resources: RESOURCES,
   lookup: () => ({ known: false, because: 'not known' }),
-  onlyHook: HOOK.image,
+  onlyHook: HOOK,
   kubevirtNamespace: 'kubevirt',
   placement: (vmi) => placementReasons(vmi, RESOURCES, []),
 });

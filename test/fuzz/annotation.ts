@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 
 import { parseWishes } from '../../src/domain/wishes.js';
-import { sidecarImages, withHookSidecar } from '../../src/kubevirt/hook-sidecars.js';
+import { withHookSidecar } from '../../src/kubevirt/hook-sidecars.js';
 import { parseRequire } from '../../src/kubevirt/require.js';
 import { parseAnnotation } from '../../src/kubevirt/read-resolved.js';
 import { renderAnnotation } from '../../src/kubevirt/write-resolved.js';
@@ -68,11 +68,17 @@ function sidecars(text: string): void {
   const outcome = resultOrRefusal(() => withHookSidecar(text, OURS));
   if ('refused' in outcome) return;
   const { value: written } = outcome;
-  const before = sidecarImages(text);
-  const after = sidecarImages(written);
+  const before = imagesOf(text);
+  const after = imagesOf(written);
   assert.equal(withHookSidecar(written, OURS), written, 'added once');
   assert.ok(after.includes(OURS.image));
   const foreign = (images: readonly (string | undefined)[]) =>
     images.filter((image) => image === undefined || !image.startsWith('registry.example/vsmmu'));
   assert.deepEqual(foreign(after), foreign(before), "others' stay in their order");
+}
+
+/** Images of all sidecars in an annotation that was taken; undefined for one that leaves the choice to KubeVirt. */
+function imagesOf(text: string): (string | undefined)[] {
+  const sidecars = JSON.parse(text.trim() === '' ? '[]' : text) as { image?: string | null }[];
+  return sidecars.map(({ image }) => image || undefined);
 }

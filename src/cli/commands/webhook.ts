@@ -11,6 +11,7 @@ import { validateHandler } from '../../admission/validate.js';
 import { vmiPolicy } from '../../admission/vmi-policy.js';
 import { ExitStatus, messageOf, VsmmuError } from '../../errors.js';
 import type { HookContainer } from '../../kubevirt/hook-sidecars.js';
+import type { Vmi } from '../../kubevirt/vmi.js';
 import { type LogFormat, type LogLevel, winstonLog } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
 import { clusterClient } from '../kubeconfig.js';
@@ -107,11 +108,14 @@ function handlersOf(
   const { profiles, policies } = caches;
   const claims = caches.claims && claimLookup(caches.claims);
   const lookup = nodeLookup(profiles, { maxAgeMs: options.maxProfileAge * 1000 });
+  const placement = (vmi: Vmi) => placementReasons(vmi, resources, profiles.values());
+  const policy = policies === undefined ? {} : { policy: vmiPolicy(policies) };
   const mutate = mutateHandler({
     resources,
     hook,
     lookup,
-    ...(policies === undefined ? {} : { policy: vmiPolicy(policies) }),
+    placement,
+    ...policy,
     ...(claims === undefined ? {} : { claims }),
   });
   return {
@@ -120,8 +124,9 @@ function handlersOf(
       resources,
       lookup,
       kubevirtNamespace,
-      ...(otherHooks === 'refuse' ? { onlyHook: hookImage } : {}),
-      placement: (vmi) => placementReasons(vmi, resources, profiles.values()),
+      ...policy,
+      ...(otherHooks === 'refuse' ? { onlyHook: hook } : {}),
+      placement,
     }),
   };
 }

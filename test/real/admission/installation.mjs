@@ -130,6 +130,7 @@ export class Installation {
     const { mutating, validating } = this.#product.webhookRegistrations({
       name: NAME,
       resources: ['vsmmu.io/'],
+      onlyOurHook: JSON.stringify([{ image: IMAGE, imagePullPolicy: 'IfNotPresent', args: ['hook'] }]),
       excludedNamespaces: ['kube-system', OWN_NAMESPACE],
       clientConfig: (path) => ({ url: `https://127.0.0.1:${port}${path}` }),
     });

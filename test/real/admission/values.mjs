@@ -83,7 +83,6 @@ export async function valueChecks(ctx, cluster, product, installation) {
       return shown.metadata.annotations?.[SIDECARS] !== undefined;
     });
   });
-  await measureLatency(ctx, admin);
   await ctx.check(VALUES.rights, async () => {
     const refused = (await cluster.audit()).filter(
       ({ user: { username }, responseStatus }) =>
@@ -265,28 +264,6 @@ export async function valueChecks(ctx, cluster, product, installation) {
     assert.ok(seconds < 5, `it took ${seconds} s`);
     await admin.delete(`${PROFILES}/gpu-9`);
   });
-}
-
-/** What two calls (/mutate and /validate) add to a creation; only told, for times are no test. */
-async function measureLatency(ctx, admin) {
-  const times = { with: [], without: [] };
-  for (let i = 0; i < 220; i++) {
-    for (const [kind, resource] of [
-      ['with', undefined],
-      ['without', 'other.example/gpu'],
-    ]) {
-      const body = vmi(`latency-${i}`, { gpus: 1, ...(resource === undefined ? {} : { resource }) });
-      const start = performance.now();
-      await admin.create(VMIS, body, { dryRun: 'All' });
-      if (i >= 20) times[kind].push(performance.now() - start);
-    }
-  }
-  const quantile = (values, q) => values.toSorted((a, b) => a - b)[Math.floor(values.length * q)];
-  const told = (values) => [0.5, 0.99].map((q) => quantile(values, q).toFixed(1)).join('/');
-  const ratio = quantile(times.with, 0.5) / quantile(times.without, 0.5);
-  ctx.log(
-    `creation of a VMI, p50/p99: ${told(times.with)} ms with our two calls, ${told(times.without)} ms without: ${ratio.toFixed(2)}x`,
-  );
 }
 
 async function uncalled(cluster, act) {

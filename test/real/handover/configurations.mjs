@@ -8,7 +8,11 @@ export const NAME = 'vsmmu-webhook';
  */
 export async function configurations(ctx, port) {
   const objects = await renderChart(ctx, {
-    args: ['--set', 'agent.dra.enabled=true', '--api-versions', 'resource.k8s.io/v1'],
+    args: [
+      ...['--set', 'agent.dra.enabled=true', '--api-versions', 'resource.k8s.io/v1'],
+      // The hook's image as webhook.mjs has it.
+      ...['--set', 'hook.image.registry=registry.example,hook.image.repository=vsmmu,hook.image.tag=test'],
+    ],
   });
   const [mutating, validating] = ['MutatingWebhookConfiguration', 'ValidatingWebhookConfiguration'].map(
     (wanted) => objects.find(({ kind }) => kind === wanted),

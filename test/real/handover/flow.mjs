@@ -11,6 +11,7 @@ const HANDLER = 'system:serviceaccount:kubevirt:kubevirt-handler';
 
 export const FLOW = {
   handOver: 'virt-controller’s write that names the node comes out with that node’s values in it',
+  once: 'a VMI of ours costs one call at its creation, two where another hook or a doubled device is in question',
   later: 'virt-handler’s later updates cause no call of any webhook and keep the values',
   unknown:
     'a node without a NodeProfile: a warning, no values; the next update after its agent came heals it',
@@ -19,7 +20,7 @@ export const FLOW = {
   removed: 'removed values come back with the next update',
   forged: 'a creation with values of the user’s own gets none',
   doubled: 'one resource in gpus and hostDevices is refused with both fields’ place and a remedy',
-  hooks: 'another hook in a VMI with our devices is refused',
+  hooks: 'another hook in a VMI with our devices is refused, at its creation and in a later edit',
   impossible: 'a wish that no node can grant is refused, with the node and the reason',
   unrelated: 'VMIs without our devices cause no call, neither at creation nor at updates',
   restarted: 'a webhook that restarted has the node’s values before it is ready',
@@ -71,6 +72,18 @@ export async function flowChecks(ctx, cluster, { webhook, publish, mutating, val
       devicesOverNodes(4, 2).map(({ bdf }) => bdf),
     );
     assert.equal(body.status.nodeName, 'node-a');
+  });
+  await ctx.check(FLOW.once, async () => {
+    const called = async (body) => {
+      const before = await calls();
+      await user.exchange('POST', VMIS, { body, query: { dryRun: 'All' } });
+      return (await calls()).reduce((sum, count, index) => sum + count - before[index], 0);
+    };
+    const foreign = { [SIDECARS]: JSON.stringify([{ image: 'registry.example/own:1' }]) };
+    assert.equal(await called(vmi('once', { gpus: 2 })), 1);
+    assert.equal(await called(vmi('once-required', { annotations: { 'vsmmu.io/require': '' } })), 1);
+    assert.equal(await called(vmi('twice', { gpus: 1, annotations: foreign })), 2);
+    assert.equal(await called(vmi('twice-doubled', { gpus: 1, hostDevices: 1 })), 2);
   });
   await ctx.check(FLOW.later, async () => {
     const before = await calls();
@@ -138,6 +151,12 @@ export async function flowChecks(ctx, cluster, { webhook, publish, mutating, val
     const refused = await user.exchange('POST', VMIS, { body });
     assert.equal(refused.status, 422, JSON.stringify(refused.body));
     assert.match(refused.body.message, /hookSidecars/);
+    await admin.create(VMIS, vmi('edited-hooks', { gpus: 1 }));
+    const later = await update(user, 'edited-hooks', ({ metadata }) => {
+      metadata.annotations[SIDECARS] = foreign;
+    });
+    assert.equal(later.status, 403, JSON.stringify(later.body));
+    assert.match(later.body.message, /hookSidecars\]\[0\].*no other hook/);
   });
   await ctx.check(FLOW.unrelated, async () => {
     const before = await calls();

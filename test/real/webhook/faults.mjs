@@ -1,12 +1,17 @@
 import assert from 'node:assert/strict';
 import { eventually } from '../kubernetes/eventually.mjs';
 import { Balancer } from './balancer.mjs';
+import { Interposer } from './interposer.mjs';
 import { withLoad } from './load.mjs';
 import { vmi, VMIS } from './vmi.mjs';
 
 export const FAULTS = {
   down: 'the webhook is down: VMIs of ours are refused with its name, all others are admitted; then it is back',
   hangs: 'the webhook hangs (SIGSTOP): the same within its timeout',
+  spoiled:
+    'answers with another uid, of 10 MB, too late, or cut short count as none: the same, and an honest one heals it',
+  tenMegabytes:
+    'a body of 10 MB gets 413 in an AdmissionReview; the webhook serves on, and its memory is bounded',
   rolling: 'two replicas restart one after the other under load: no admission fails, each ends with status 0',
   leaf: 'a new certificate of the same CA under load: no admission fails',
   authority: 'a new CA under load, old and new trusted meanwhile: no admission of 5,000 fails',
@@ -46,6 +51,19 @@ export async function faultChecks(ctx, cluster, webhook) {
     }
     await eventually('it admits again', async () => (await create('again', { gpus: 1 })).status === 201);
   });
+  await check(FAULTS.spoiled, () => spoiledAnswers(ctx, webhook, create));
+  await check(FAULTS.tenMegabytes, async () => {
+    const { status, body } = await webhook.replica.post('/mutate?timeout=10s', Buffer.alloc(10_000_000, 32));
+    assert.equal(status, 413);
+    assert.equal(body.kind, 'AdmissionReview');
+    assert.equal(body.response.allowed, false);
+    assert.equal(body.response.status.code, 413);
+    for (let i = 0; i < 20; i++) await webhook.replica.post('/mutate', Buffer.alloc(10_000_000, 32));
+    const mebibytes = await webhook.replica.residentMiB();
+    ctx.log(`${Math.round(mebibytes)} MiB resident after 210 MB`);
+    assert.ok(mebibytes < 200, `${mebibytes} MiB`);
+    assert.equal((await create('after', { gpus: 1 })).status, 201);
+  });
   await check(FAULTS.rolling, () => rollingRestart(ctx, webhook, create));
   await check(FAULTS.leaf, async () => {
     const count = await withLoad(create, async (load) => {
@@ -73,6 +91,42 @@ export async function faultChecks(ctx, cluster, webhook) {
     ctx.log(`${count} admissions`);
     assert.ok(count >= 5000);
   });
+}
+
+/** Ways in which an answer can be none, and what the API server then says of it. */
+const SPOILED = {
+  'another uid': [
+    (text) => text.replace(/"uid":"[^"]+"/, '"uid":"00000000-0000-0000-0000-000000000000"'),
+    0,
+    /expected response.uid/,
+  ],
+  '10 MB': [(text) => text.replace('{', `{"padding":"${'x'.repeat(10_000_000)}",`), 0, /limit|too large/],
+  'too late': [(text) => text, 4000, /deadline|timeout/i],
+  'cut short': [(text) => text.slice(0, text.length / 2), 0, /unexpected|EOF|decode/i],
+};
+
+async function spoiledAnswers(ctx, webhook, create) {
+  const interposer = await Interposer.start(webhook.files, webhook.replica.port);
+  await webhook.route(interposer.port);
+  try {
+    const admitted = async () => (await create('honest', { gpus: 1 })).status === 201;
+    for (const [what, [spoil, delay, said]] of Object.entries(SPOILED)) {
+      interposer.spoil(spoil, delay);
+      const refused = await eventually(`${what} refuses`, async () => {
+        const answer = await create('spoiled', { gpus: 1 });
+        return answer.status !== 201 && answer;
+      });
+      ctx.log(`${what}: ${refused.status} ${refused.body.message.slice(0, 200)}`);
+      assert.equal(refused.status, 500, what);
+      assert.match(refused.body.message, said, what);
+      assert.equal((await create('spoiled-plain')).status, 201, what);
+      interposer.spoil((text) => text);
+      await eventually('it admits again', admitted);
+    }
+  } finally {
+    await webhook.route(webhook.replica.port);
+    interposer.close();
+  }
 }
 
 async function newLeaf(webhook) {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -140,6 +140,26 @@ export class Replica {
       });
       sent.on('error', reject).end();
     });
+  }
+
+  /** @param {string} path @param {Buffer} body @returns {Promise<{ status: number, body: any }>} */
+  post(path, body) {
+    const headers = { 'content-type': 'application/json', 'content-length': body.length };
+    const options = { method: 'POST', rejectUnauthorized: false, agent: false, headers };
+    return new Promise((resolve, reject) => {
+      const sent = request(`https://127.0.0.1:${this.port}${path}`, options, (response) => {
+        let text = '';
+        response.on('data', (chunk) => (text += chunk));
+        response.on('end', () => resolve({ status: response.statusCode, body: JSON.parse(text) }));
+      });
+      sent.on('error', reject).end(body);
+    });
+  }
+
+  /** Memory of its process. */
+  async residentMiB() {
+    const status = await readFile(`/proc/${this.#child.pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+)/.exec(status)[1]) / 1024;
   }
 
   signal(name) {

@@ -33,16 +33,17 @@ has(d.deviceName) && ({{ join " || " $terms }})
 
 {{/* The same of a VMI that is created: a ResourceClaim's contents are out of CEL's sight, so any claim may be ours. */}}
 {{- define "vsmmu.celMayBeConcerned" -}}
-{{ include "vsmmu.celConcerned" . }}{{ if and .Values.agent.enabled .Values.agent.dra.enabled }} || {{ include "vsmmu.celSomeDevice" "has(d.claimName)" }}{{ end }}
+{{ include "vsmmu.celConcerned" . }}{{ if and .Values.agent.enabled .Values.agent.dra.enabled }} || {{ include "vsmmu.celDevices" (list "has(d.claimName)" "||") }}{{ end }}
 {{- end }}
 
 {{- define "vsmmu.celAsks" -}}
-{{ include "vsmmu.celSomeDevice" (include "vsmmu.celServed" .) }}
+{{ include "vsmmu.celDevices" (list (include "vsmmu.celServed" .) "||") }}
 {{- end }}
 
-{{/* CEL: is there a device request `d` of which the condition holds? */}}
-{{- define "vsmmu.celSomeDevice" -}}
-(has(object.spec) && has(object.spec.domain) && has(object.spec.domain.devices) && ((has(object.spec.domain.devices.gpus) && object.spec.domain.devices.gpus.exists(d, {{ . }})) || (has(object.spec.domain.devices.hostDevices) && object.spec.domain.devices.hostDevices.exists(d, {{ . }}))))
+{{/* CEL: is there a device request `d` of which the condition holds in either list, or in both? (list condition "||") */}}
+{{- define "vsmmu.celDevices" -}}
+{{- $condition := index . 0 -}}
+(has(object.spec) && has(object.spec.domain) && has(object.spec.domain.devices) && ((has(object.spec.domain.devices.gpus) && object.spec.domain.devices.gpus.exists(d, {{ $condition }})) {{ index . 1 }} (has(object.spec.domain.devices.hostDevices) && object.spec.domain.devices.hostDevices.exists(d, {{ $condition }}))))
 {{- end }}
 
 {{/* The webhook never stands in the way of its own pods, nor of the control plane's namespace. */}}
@@ -55,7 +56,20 @@ has(d.deviceName) && ({{ join " || " $terms }})
 
 {{/* CEL: the value of our annotation in (object|oldObject), or "". */}}
 {{- define "vsmmu.celResolved" -}}
-(has({{ . }}.metadata.annotations) && 'vsmmu.io/resolved' in {{ . }}.metadata.annotations ? {{ . }}.metadata.annotations['vsmmu.io/resolved'] : '')
+{{ include "vsmmu.celAnnotation" (list . "vsmmu.io/resolved") }}
+{{- end }}
+
+{{/* CEL: the value of an annotation, or "": (list "object" "key") */}}
+{{- define "vsmmu.celAnnotation" -}}
+{{- $annotations := printf "%s.metadata.annotations" (index . 0) }}
+{{- $key := squote (index . 1) -}}
+(has({{ $annotations }}) && {{ $key }} in {{ $annotations }} ? {{ $annotations }}[{{ $key }}] : '')
+{{- end }}
+
+{{/* CEL: is the VMI not what the mutating webhook makes of most? The annotation is as the webhook writes it where nobody names another hook. */}}
+{{- define "vsmmu.celUnsettled" -}}
+{{- $hook := printf "[{\"image\":%s,\"imagePullPolicy\":%s,\"args\":%s}]" (include "vsmmu.hookImage" . | toJson) (include "vsmmu.hookPullPolicy" . | toJson) (concat (list "hook") .Values.hook.args | toJson) -}}
+{{ include "vsmmu.celAnnotation" (list "object" "hooks.kubevirt.io/hookSidecars") }} != '{{ $hook }}' || {{ include "vsmmu.celResolved" "object" }} != '' || {{ include "vsmmu.celDevices" (list (include "vsmmu.celServed" .) "&&") }}
 {{- end }}
 
 {{/* What all webhooks have in common: (dict "root" $ "path" "/mutate" "operation" "CREATE" "caBundle" "...") */}}
