@@ -12,7 +12,15 @@ export const title = 'AdmissionReviews over TLS 1.3, beside a minimal Go webhook
 
 const ROUNDS = 5;
 const REQUESTS = 400;
-const CONCURRENT = 8;
+/** KiB of a review, and how many are asked for at once; the API server keeps at most 25 connections idle. */
+const LOADS = [
+  [2, 8],
+  [16, 8],
+  [100, 8],
+  [16, 1],
+  [16, 50],
+  [16, 500],
+];
 /** USER_HZ: a process's CPU time in /proc is counted in hundredths of a second on every Linux. */
 const TICK_MS = 10;
 const run_ = promisify(execFile);
@@ -29,10 +37,11 @@ export async function run(measure) {
     const go = await buildGo(dir);
     if (go.program === undefined) measure.skip('the Go webhook', go.why);
     else servers.push(['Go', await start(go.program, [join(dir, 'tls.crt'), join(dir, 'tls.key')])]);
-    for (const kilobytes of [2, 16, 100]) {
+    for (const kilobytes of new Set(LOADS.map(([size]) => size)))
+      handler(measure, product, JSON.stringify(review(kilobytes * 1024)), kilobytes);
+    for (const [kilobytes, concurrent] of LOADS) {
       const body = JSON.stringify(review(kilobytes * 1024));
-      handler(measure, product, body, kilobytes);
-      await load(measure, servers, ca, body, kilobytes);
+      await load(measure, servers, { ca, body, kilobytes, concurrent });
     }
     for (const [name, server] of servers)
       measure.row(`${name}: memory after the load`, 'MiB', [server.rssMiB()]);
@@ -56,14 +65,14 @@ function handler(measure, product, body, kilobytes) {
   measure.row(`${kilobytes} KB: handler, from bytes to answer`, 'ms', measure.time(once_));
 }
 
-async function load(measure, servers, ca, body, kilobytes) {
+async function load(measure, servers, { ca, body, kilobytes, concurrent }) {
   const results = servers.map(() => ({ perCpuSecond: [], p50: [], p99: [] }));
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const [index, [, server]] of servers.entries()) {
       const before = server.cpuMs();
-      const latencies = await burst(server.url, ca, body);
+      const latencies = await burst(server.url, ca, body, concurrent);
       if (round < 0) continue;
-      results[index].perCpuSecond.push((1000 * REQUESTS) / Math.max(TICK_MS, server.cpuMs() - before));
+      results[index].perCpuSecond.push((1000 * latencies.length) / Math.max(TICK_MS, server.cpuMs() - before));
       results[index].p50.push(quantile(latencies, 0.5));
       results[index].p99.push(quantile(latencies, 0.99));
     }
@@ -75,7 +84,7 @@ async function load(measure, servers, ca, body, kilobytes) {
   ];
   for (const [field, what, unit] of figures) {
     const [ours, floor] = servers.map(([name], index) => [
-      `${kilobytes} KB, ${name}: ${what}`,
+      `${kilobytes} KB, ${concurrent} at once, ${name}: ${what}`,
       results[index][field],
     ]);
     if (floor === undefined) measure.row(ours[0], unit, ours[1]);
@@ -84,14 +93,14 @@ async function load(measure, servers, ca, body, kilobytes) {
 }
 
 /** Latencies, milliseconds, of so many requests over kept connections. */
-async function burst(url, ca, body) {
-  const agent = new Agent({ keepAlive: true, maxSockets: CONCURRENT, ca });
+async function burst(url, ca, body, concurrent) {
+  const agent = new Agent({ keepAlive: true, maxSockets: concurrent, ca });
   const latencies = [];
-  let left = REQUESTS;
+  let left = Math.max(REQUESTS, 2 * concurrent);
   const worker = async () => {
     while (left-- > 0) latencies.push(await post(`${url}/mutate?timeout=10s`, agent, body));
   };
-  await Promise.all(Array.from({ length: CONCURRENT }, worker));
+  await Promise.all(Array.from({ length: concurrent }, worker));
   agent.destroy();
   return latencies;
 }
