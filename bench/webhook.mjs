@@ -72,7 +72,9 @@ async function load(measure, servers, { ca, body, kilobytes, concurrent }) {
       const before = server.cpuMs();
       const latencies = await burst(server.url, ca, body, concurrent);
       if (round < 0) continue;
-      results[index].perCpuSecond.push((1000 * latencies.length) / Math.max(TICK_MS, server.cpuMs() - before));
+      results[index].perCpuSecond.push(
+        (1000 * latencies.length) / Math.max(TICK_MS, server.cpuMs() - before),
+      );
       results[index].p50.push(quantile(latencies, 0.5));
       results[index].p99.push(quantile(latencies, 0.99));
     }

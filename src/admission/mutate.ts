@@ -42,20 +42,26 @@ export function mutateHandler(options: MutateOptions): ReviewHandler {
 }
 
 function created(request: AdmissionRequest, options: MutateOptions): Verdict {
-  const { resources, hook, policy, claims, placement } = options;
+  const { resources, hook, claims } = options;
   const vmi = parseVmi(request.object);
   const asks = asksForVsmmu(vmi, resources);
   const claimed = asks ? undefined : claims?.(vmi, request.namespace);
-  const byClaim = claimed?.ours ?? false;
-  const served = asks || byClaim;
-  const decided = served ? policy?.(vmi, request) : undefined;
-  const causes = served ? unplaceable(placement?.(withWishes(vmi, decided?.set)) ?? []) : [];
-  if (causes.length > 0) return refusal(422, causes);
+  if (asks || claimed?.ours === true) return servedVmi(vmi, request, options, !asks);
   return {
     allowed: true,
-    patch: patchCreatedVmi(vmi, resources, hook, decided, byClaim),
-    warnings: byClaim ? [] : (claimed?.unknown ?? []).map(unknownClaim),
+    patch: patchCreatedVmi(vmi, resources, hook),
+    warnings: (claimed?.unknown ?? []).map(unknownClaim),
   };
+}
+
+function servedVmi(vmi: Vmi, request: AdmissionRequest, options: MutateOptions, byClaim: boolean): Verdict {
+  const { resources, hook, policy, placement } = options;
+  const decided = policy?.(vmi, request);
+  // A policy may leave a VMI alone: it is then nobody's business where it starts.
+  const leftAlone = decided?.serve === false;
+  const causes = leftAlone ? [] : unplaceable(placement?.(withWishes(vmi, decided?.set)) ?? []);
+  if (causes.length > 0) return refusal(422, causes);
+  return { allowed: true, patch: patchCreatedVmi(vmi, resources, hook, decided, byClaim) };
 }
 
 function withWishes(vmi: Vmi, set: string | undefined): Vmi {

@@ -49,6 +49,20 @@ function vmi({ gpus = [], hostDevices = [], sidecars = OURS, annotations = {}, n
   };
 }
 
+const CREATION: AdmissionRequest = {
+  uid: 'u',
+  operation: 'CREATE',
+  resource: { group: 'kubevirt.io', version: 'v1', resource: 'virtualmachineinstances' },
+  subResource: undefined,
+  name: 'vm',
+  namespace: 'ns',
+  username: 'alice',
+  groups: [],
+  dryRun: false,
+  object: undefined,
+  oldObject: undefined,
+};
+
 function judge(sketch: Sketch, request: Partial<AdmissionRequest> = {}, profiles = [profile]): Verdict {
   return validateHandler({
     resources: ['vsmmu.io/'],
@@ -59,20 +73,7 @@ function judge(sketch: Sketch, request: Partial<AdmissionRequest> = {}, profiles
       annotation: JSON.stringify({ version: 1, node, smmus: {}, groups: [], devices: {} }),
     }),
     placement: (one) => placementReasons(one, ['vsmmu.io/'], profiles),
-  })({
-    uid: 'u',
-    operation: 'CREATE',
-    resource: { group: 'kubevirt.io', version: 'v1', resource: 'virtualmachineinstances' },
-    subResource: undefined,
-    name: 'vm',
-    namespace: 'ns',
-    username: 'alice',
-    groups: [],
-    dryRun: false,
-    object: vmi(sketch),
-    oldObject: undefined,
-    ...request,
-  });
+  })({ ...CREATION, object: vmi(sketch), ...request });
 }
 
 function fields(verdict: Verdict): string[] {
@@ -231,4 +232,24 @@ test('what is no VMI passes', () => {
     allowed: true,
   });
   expect(judge({}, { operation: 'DELETE', object: undefined })).toEqual({ allowed: true });
+});
+
+test('a VMI that a policy leaves alone needs no hook and no node that could serve it, but gets no other hook', () => {
+  const policy = () => ({ serve: false, set: undefined, requirements: [], hookArgs: [] });
+  const object = (sidecars: unknown) =>
+    vmi({ gpus: [GPU], sidecars, annotations: { [SET_ANNOTATION]: 'oas=52' } });
+  const request = (sidecars: unknown): AdmissionRequest => ({
+    ...CREATION,
+    object: object(sidecars),
+  });
+  const handler = validateHandler({
+    resources: ['vsmmu.io/'],
+    onlyHook: HOOK,
+    kubevirtNamespace: 'kubevirt',
+    lookup: () => ({ known: false, because: 'nobody asked' }),
+    placement: () => ['node a cannot'],
+    policy,
+  });
+  expect(handler(request([]))).toEqual({ allowed: true });
+  expect(handler(request([{ image: 'evil:1' }]))).toMatchObject({ allowed: false, code: 422 });
 });

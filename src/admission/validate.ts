@@ -41,7 +41,8 @@ function validateVmi(request: AdmissionRequest, options: ValidateOptions): Verdi
   if (asks && hooksChanged) causes.push(...hookCauses(vmi, request, options));
   if (asks && old === undefined) {
     causes.push(...doubledDevices(vmi.devices, options.resources));
-    if (causes.length === 0) causes.push(...unplaceable(options.placement?.(vmi) ?? []));
+    if (causes.length === 0 && !isLeftAlone(vmi, request, options))
+      causes.push(...unplaceable(options.placement?.(vmi) ?? []));
   }
   return causes.length === 0 ? { allowed: true } : refusal(old === undefined ? 422 : 403, causes);
 }
@@ -90,11 +91,13 @@ function sidecarsOf({ annotations }: Vmi): string | undefined {
   return annotations?.[HOOK_SIDECARS_ANNOTATION];
 }
 
-function hookCauses(
-  vmi: Vmi,
-  request: AdmissionRequest,
-  { onlyHook: hook, policy }: ValidateOptions,
-): FieldCause[] {
+/** A policy may leave a VMI alone: then it has no hook, and starts wherever it can. */
+function isLeftAlone(vmi: Vmi, request: AdmissionRequest, { policy }: ValidateOptions): boolean {
+  return policy?.(vmi, request).serve === false;
+}
+
+function hookCauses(vmi: Vmi, request: AdmissionRequest, options: ValidateOptions): FieldCause[] {
+  const { onlyHook: hook } = options;
   if (hook === undefined) return [];
   const { foreign, ours } = checkSidecars(sidecarsOf(vmi), hook);
   const field = `metadata.annotations[${HOOK_SIDECARS_ANNOTATION}]`;
@@ -106,9 +109,8 @@ function hookCauses(
         ? "vsmmu's hook has another command, arguments or fields than the webhook gives it; leave it out"
         : `a VMI with vsmmu's devices has no other hook than ${hook.image}; leave it out`,
   }));
-  // A policy may leave a VMI alone: then it has no hook.
   const named = ours || foreign.some(({ image }) => image === hook.image);
-  if (named || policy?.(vmi, request).serve === false) return causes;
+  if (named || isLeftAlone(vmi, request, options)) return causes;
   const message = `the hook ${hook.image} is missing: it was removed after vsmmu had added it`;
   return [...causes, { reason: 'FieldValueInvalid', field, message }];
 }
