@@ -11,13 +11,16 @@ import type { DeviceFeatures, HostFeatures, KernelAts, SmmuLimits } from '../src
 import { ALL_AUTO, type AskedVsmmu, type OnOffAuto } from '../src/smmu/properties.js';
 import { resolveVsmmu, type BehindDevice } from '../src/smmu/resolve.js';
 import { oneGpu } from './fixtures/domain/documents.js';
-import { bdf, graceHost, STRONG } from './fixtures/domain/host.js';
+import { bdf, graceHost, hostWith, STRONG } from './fixtures/domain/host.js';
 
-/** docs/rules.md by heading: asked value, column, expected cell. */
+/** docs/rules.md by heading: asked value, column, expected cell; short forms that a section explains are written out. */
 function tables(): Map<string, [asked: string, column: string, expected: string][]> {
   const result = new Map<string, [string, string, string][]>();
   for (const section of readFileSync('docs/rules.md', 'utf8').split('\n## ').slice(1)) {
     const [heading = '', ...lines] = section.split('\n');
+    const legend = new Map(
+      [...section.matchAll(/`(\w)` is (\w+)/g)].map(([, short = '', long = '']) => [short, long]),
+    );
     const rows = lines
       .filter((line) => line.startsWith('|') && !line.startsWith('|---'))
       .map((line) =>
@@ -28,7 +31,11 @@ function tables(): Map<string, [asked: string, column: string, expected: string]
       );
     const [[, ...columns] = [], ...body] = rows;
     const cells = body.flatMap(([asked = '', ...values]) =>
-      values.map((value, index): [string, string, string] => [asked, columns[index] ?? '', value]),
+      values.map((value, index): [string, string, string] => [
+        asked,
+        columns[index] ?? '',
+        legend.get(value) ?? value,
+      ]),
     );
     result.set(heading.trim(), cells);
   }
@@ -143,6 +150,66 @@ test.each(TABLES.get("what the guest sees of a device's ATS capability") ?? [])(
     expect(seen ?? (!resolution.ok && resolution.errors[0]?.code)).toBe(expected);
   },
 );
+
+test.each(TABLES.get('what is written where nothing is known of the host SMMU') ?? [])(
+  'nothing known of the host, asked %s, %s: %s',
+  (asked, policy, expected) => {
+    const [property = ''] = asked.split('=');
+    const unresolvable = policy as NonNullable<RewriteOptions['unresolvable']>;
+    const host = graceHost({ unknown: true, kernelAts: 'silent' });
+    expect(rewritten(property as Property, host, { unresolvable, set: parseWishes([asked]) })).toBe(expected);
+  },
+);
+
+describe('kinds of devices', () => {
+  const address = "<source><address domain='0x0009' bus='0x01' slot='0x00' function='0x0'/></source>";
+  const driver = "<driver iommufd='yes'/>";
+  const KINDS: Readonly<Record<string, (place: string) => string>> = {
+    'hostdev, PCI': (at) => `<hostdev mode='subsystem' type='pci'>${driver}${address}${at}</hostdev>`,
+    'hostdev, PCI, without mode': (at) => `<hostdev type='pci'>${driver}${address}${at}</hostdev>`,
+    'interface of SR-IOV': (at) => `<interface type='hostdev'>${address}${at}</interface>`,
+    'hostdev, PCI, address unassigned': () =>
+      `<hostdev mode='subsystem' type='pci'>${address}<address type='unassigned'/></hostdev>`,
+    'hostdev, mediated': (at) =>
+      `<hostdev mode='subsystem' type='mdev' model='vfio-pci'><source><address uuid='c2177883-f1bb-47f0-914d-32a22e3a8804'/></source>${at}</hostdev>`,
+    'hostdev, USB': () =>
+      "<hostdev mode='subsystem' type='usb'><source><vendor id='0x1'/><product id='0x1'/></source></hostdev>",
+    'hostdev, capabilities': () =>
+      "<hostdev mode='capabilities' type='misc'><source><char>/dev/x</char></source></hostdev>",
+    'controller, virtio-scsi': (at) =>
+      `<controller type='scsi' index='0' model='virtio-scsi'>${at}</controller>`,
+    'controller, root port': (at) =>
+      `<controller type='pci' index='5' model='pcie-root-port'>${at}</controller>`,
+  };
+  const own = "<address type='pci' bus='0x02' slot='0x00' function='0x0'/>";
+  const root = "<address type='pci' bus='0x00' slot='0x09' function='0x0'/>";
+  const places: Readonly<Record<string, (kind: (place: string) => string) => string>> = {
+    'behind an accelerated vSMMU': (kind) => oneGpu({ hostdev: kind(own) + OTHER_GPU }),
+    'below pcie.0, complete': (kind) => `<domain type='kvm'><devices>${kind(root)}</devices></domain>`,
+    'no address, complete': (kind) => `<domain type='kvm'><devices>${kind('')}</devices></domain>`,
+  };
+  /** A device that gives the vSMMU its values where the one that is looked at doesn't. */
+  const OTHER_GPU = `<hostdev mode='subsystem' type='pci'>${driver}<source><address domain='0x0009' bus='0x02' slot='0' function='0'/></source><address type='pci' bus='0x01' slot='0x08'/><alias name='ua-other'/></hostdev>`;
+  const host = hostWith({ '0009:01:00.0': {}, '0009:02:00.0': {} });
+
+  test.each(TABLES.get('what becomes of each kind of device') ?? [])(
+    '%s, %s: %s',
+    (name, place, expected) => {
+      const text = places[place]!(KINDS[name]!);
+      const complete = place.endsWith('complete');
+      let outcome: string;
+      try {
+        const { text: written } = rewriteDomain(text, host, { topology: complete ? 'complete' : 'rewrite' });
+        const vsmmu = complete && /<iommu model='smmuv3'>/.test(written);
+        outcome = vsmmu ? 'vSMMU' : /alias='hostdev0'/.test(written) ? 'ats' : '-';
+      } catch (error) {
+        if (!(error instanceof DomainRefused)) throw error;
+        outcome = error.code;
+      }
+      expect(outcome).toBe(expected);
+    },
+  );
+});
 
 describe('properties', () => {
   const limits: fc.Arbitrary<SmmuLimits> = fc.record({
