@@ -196,8 +196,23 @@ describe('complete', () => {
   });
 
   test('no passed-through device: nothing to do', () => {
-    const text = domain('');
-    expect(complete(text, host)).toBe(text);
+    for (const text of [
+      domain(''),
+      domain("    <iommu model='smmuv3'/>\n"),
+      domain("    <iommu model='virtio'/>\n"),
+    ])
+      expect(complete(text, host)).toBe(text);
+  });
+
+  test("a guest address that libvirt would not take is no place to move from, nor libvirt's to choose", () => {
+    const address = "<address type='pci' bus='0x100'/>";
+    expect(refusals(domain(hostdev({ bdf: A, extra: address })), host)).toEqual(['DOMAIN_VALUE']);
+  });
+
+  test("Generic Initiators beyond QEMU's 128 nodes are refused", () => {
+    const text = domain([C, A].map((bdf) => hostdev({ bdf })).join(''), numa);
+    expect(refusals(text, host, { ...COMPLETE, initiators: 64 })).toEqual(['NODESET']);
+    expect(complete(text, host, { initiators: 63 })).toContain("nodeset='64-126'");
   });
 
   test.each([

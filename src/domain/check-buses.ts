@@ -9,6 +9,7 @@ import { emptyPortsBelow, PCIE_ROOT, type Topology } from './topology.js';
  * then fail later.
  */
 export function checkBuses(plan: Plan, topology: Topology, accelerated: readonly VirtualSmmu[]): void {
+  if (accelerated.length > 0) checkAddresses(plan);
   for (const device of topology.lost)
     plan.refuse(
       device.element,
@@ -17,6 +18,18 @@ export function checkBuses(plan: Plan, topology: Topology, accelerated: readonly
       'Correct the <address> of the PCI controllers above it.',
     );
   for (const smmu of accelerated) checkBus(plan, topology, smmu);
+}
+
+/** libvirt would refuse such a domain when it is defined; until then nobody knows where the device stands. */
+export function checkAddresses(plan: Plan): void {
+  for (const { alias, placement } of plan.model.passthrough)
+    if (placement.kind === 'unreadable')
+      plan.refuse(
+        placement.element,
+        'DOMAIN_VALUE',
+        `${alias}: its guest address is none that libvirt would take`,
+        "Give bus (0 to 0xff), slot (0 to 0x1f) and function (0 to 7) in decimal, or in hexadecimal with '0x'.",
+      );
 }
 
 function checkBus(plan: Plan, topology: Topology, smmu: VirtualSmmu): void {

@@ -43,7 +43,7 @@ export function checkEmulated(plan: Plan, accelerated: readonly VirtualSmmu[]): 
       plan.refuse(
         device,
         'EMULATED_DEVICE',
-        `<${device.local}> is emulated and stands behind ${smmu.alias}, which is accelerated`,
+        `<${device.local}> is no PCI device of the host and stands behind ${smmu.alias}, which is accelerated`,
         `Move it to another bus: QEMU lets only passed-through devices stand behind pciBus='${String(smmu.pciBus)}'.`,
       );
   }

@@ -186,6 +186,17 @@ describe('what libvirt lets pass', () => {
     expect(codes(oneGpu({ driver: GOOD, after: of('ua-gpu0') + of('iommu0') + of('net0') }))).toEqual([]);
   });
 
+  test.each([
+    ['octal that is none', "bus='08'"],
+    ['a bus above 255', "bus='256'"],
+    ['a slot above 31', "bus='2' slot='0x20'"],
+    ['a function above 7', "bus='2' function='8'"],
+    ['a negative slot', "bus='2' slot='-1'"],
+  ])('a guest address with %s', (_, address) => {
+    const hostdev = HOSTDEV.replace(/<address type='pci'[^>]*>/, `<address type='pci' ${address}/>`);
+    expect(codes(oneGpu({ driver: GOOD, hostdev }))).toContain('DOMAIN_VALUE');
+  });
+
   test('a domain without KVM', () => {
     expect(codes(oneGpu({ driver: GOOD }).replace("type='kvm'", "type='qemu'"))).toEqual(['KVM_REQUIRED']);
   });

@@ -17,11 +17,15 @@ export interface GuestAddress {
   readonly fn: number;
 }
 
-/** Where libvirt puts a device: as written, where it likes, or (type='unassigned') nowhere the guest sees. */
+/**
+ * Where libvirt puts a device: as written, where it likes, or (type='unassigned') nowhere the guest sees; it refuses
+ * the domain where the address is none.
+ */
 export type Placement =
   | { readonly kind: 'at'; readonly address: GuestAddress }
   | { readonly kind: 'chosen-by-libvirt' }
-  | { readonly kind: 'hidden' };
+  | { readonly kind: 'hidden' }
+  | { readonly kind: 'unreadable'; readonly element: XmlElement };
 
 /** A PCI device given to the guest: `<hostdev type='pci'>` or SR-IOV's `<interface type='hostdev'>`. */
 export interface PassthroughDevice {
@@ -188,9 +192,14 @@ function readBdf(address: XmlElement | undefined): Bdf | undefined {
 }
 
 function readPlacement(device: XmlElement): Placement {
-  if (attribute(childOf(device, 'address'), 'type') === 'unassigned') return { kind: 'hidden' };
+  const element = childOf(device, 'address');
+  const type = attribute(element, 'type');
+  if (type === 'unassigned') return { kind: 'hidden' };
   const address = readAddress(device);
-  return address === undefined ? { kind: 'chosen-by-libvirt' } : { kind: 'at', address };
+  if (address !== undefined) return { kind: 'at', address };
+  return element !== undefined && type === 'pci'
+    ? { kind: 'unreadable', element }
+    : { kind: 'chosen-by-libvirt' };
 }
 
 /** undefined where there is none, or none that libvirt would take for a PCI address. */
@@ -200,5 +209,6 @@ export function readAddress(device: XmlElement): GuestAddress | undefined {
   const part = (name: string) => parseLibvirtNumber(attribute(element, name) ?? '0', 0);
   const [bus, slot, fn] = [part('bus'), part('slot'), part('function')];
   if (bus === undefined || slot === undefined || fn === undefined) return undefined;
-  return { element, bus, slot, fn };
+  const within = (value: number, most: number) => value >= 0 && value <= most;
+  return within(bus, 255) && within(slot, 31) && within(fn, 7) ? { element, bus, slot, fn } : undefined;
 }

@@ -5,6 +5,9 @@ import { guestCells } from './numa.js';
 import type { Plan } from './plan.js';
 import type { NewElement } from './render.js';
 
+/** QEMU's MAX_NODES. */
+const NODES_MAX = 128;
+
 /**
  * Plans NUMA cells without memory or CPUs for devices that bring memory of their own into the guest (Grace GPUs:
  * eight each, one for every partition), and makes each device the Generic Initiator of its cells. A device that has
@@ -28,6 +31,15 @@ export function planInitiators(plan: Plan, devices: readonly PassthroughDevice[]
     return;
   }
   let next = Math.max(-1, ...guestCells(plan.model.root)) + 1;
+  if (next + count * wanting.length > NODES_MAX) {
+    plan.refuse(
+      numa,
+      'NODESET',
+      `${count} Generic Initiator nodes for each of ${wanting.length} devices make more than ${NODES_MAX} guest NUMA nodes`,
+      'Ask for fewer with --initiators, or pass fewer devices.',
+    );
+    return;
+  }
   const why = 'memory that a device brings along needs guest nodes of its own';
   const cells: NewElement[] = [];
   for (const device of wanting) {
