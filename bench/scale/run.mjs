@@ -18,7 +18,7 @@ try {
     target: 'node20',
     external: ['koffi'],
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
     },
   });
   // The fleet of 5,000 nodes is more than Node.js takes by itself on a small machine.

@@ -92,8 +92,16 @@ function expectRead(at: string, device: DeviceReport): void {
 
 /** An id as `modalias` has it, behind its letter, where that names ids at all; else as its own file has it. */
 function idOf(home: string, name: string, letter: string): number {
-  const alias = existsSync(join(home, 'modalias')) ? readFileSync(join(home, 'modalias'), 'utf8') : '';
+  const alias = textOf(join(home, 'modalias'));
   const id = new RegExp(`^\\s*pci:.*?${letter}([0-9A-F]{8})`).exec(alias)?.[1];
   const whole = /^pci:(?:[vds]+[0-9A-F]{8}){4}bc[0-9A-F]{2}sc[0-9A-F]{2}i[0-9A-F]{2}$/.test(alias.trim());
   return whole && id !== undefined ? parseInt(id, 16) : Number(readFileSync(join(home, name), 'utf8').trim());
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
 }

@@ -24,7 +24,7 @@ try {
     target: 'node20',
     external: ['koffi'],
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
     },
   });
   const { status } = spawnSync(

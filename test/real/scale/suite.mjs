@@ -1,5 +1,5 @@
-// The simulation of a fleet (npm run simulate) held against a real kube-apiserver and etcd with 1,000 NodeProfiles of
-// 64 devices each, and a real webhook that follows them.
+// The simulation of a fleet (npm run simulate) held against a real kube-apiserver and etcd with NodeProfiles of 64 devices
+// each, and a real webhook that follows them. VSMMU_SCALE_NODES=1000 makes it the size that docs/scaling.md names.
 import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,10 +13,10 @@ import { eventually } from '../kubernetes/eventually.mjs';
 import { writeKubeconfig } from '../kubernetes/kubeconfig.mjs';
 
 const sizes = 'a stored NodeProfile of 64 devices has the simulated size';
-const follows = 'a webhook that follows 1,000 of them needs the simulated memory';
+const follows = 'a webhook that follows all of them needs the simulated memory';
 const stored = 'etcd grows by what is simulated, and a renewal of all by no more';
 
-const NODES = 1000;
+const NODES = Number(process.env.VSMMU_SCALE_NODES ?? 250);
 const DEVICES = 64;
 const SWARM = 16;
 const PROFILES = '/apis/vsmmu.io/v1alpha1/nodeprofiles';
@@ -25,7 +25,7 @@ const MIB = 1024 * 1024;
 export const suite = {
   name: 'scale',
   needs: 'Go, for kube-apiserver and etcd; openssl',
-  timeoutMinutes: 8,
+  timeoutMinutes: NODES > 500 ? 25 : 8,
   checks: [sizes, follows, stored],
   async run(ctx) {
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-scale-'));
@@ -99,7 +99,7 @@ async function objects(ctx, folder) {
     platform: 'node',
     external: ['koffi'],
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
     },
   });
   return import(pathToFileURL(outfile).href);
