@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 
 import type { KubeAccess } from './access.js';
 import { type HttpRequest, HttpsTransport } from './https-transport.js';
+import { joinSignals } from './joined-signal.js';
 import { errorOfAnswer, malformedAnswer, unreachable } from './kube-error.js';
 import {
   collectionPath,
@@ -158,12 +159,16 @@ export class KubeClient {
   async requestText(sent: Omit<HttpRequest, 'signal'>, signal?: AbortSignal): Promise<string> {
     const place = placeOf(sent);
     const timeout = AbortSignal.timeout(this.#timeoutMs);
-    const limit = signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
-    const answer = await this.#transport.send({ ...sent, signal: limit });
-    const text = await readBody(answer, place);
-    const status = answer.statusCode ?? 0;
-    if (status >= 200 && status < 300) return text;
-    throw errorOfAnswer(place, status, tryJson(text), answer.headers['retry-after']);
+    const limit = joinSignals(signal, timeout);
+    try {
+      const answer = await this.#transport.send({ ...sent, signal: limit.signal });
+      const text = await readBody(answer, place);
+      const status = answer.statusCode ?? 0;
+      if (status >= 200 && status < 300) return text;
+      throw errorOfAnswer(place, status, tryJson(text), answer.headers['retry-after']);
+    } finally {
+      limit.release();
+    }
   }
 
   /** The open answer of a watch; src/cluster/watch.ts reads it. */

@@ -4,6 +4,7 @@ import { messageOf } from '../errors.js';
 import { LEASES } from './core-resources.js';
 import type { Log } from '../log/log.js';
 import { pauseFor } from './backoff.js';
+import { joinSignals } from './joined-signal.js';
 import type { KubeClient } from './kube-client.js';
 import { isKubeError } from './kube-error.js';
 import { apiVersionOf, type KubeObject, type ObjectRef } from './resource.js';
@@ -84,14 +85,15 @@ export class LeaderElection {
     lead: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
     const term = new AbortController();
-    const both = AbortSignal.any([signal, term.signal]);
-    const work = lead(both).finally(() => term.abort());
-    await this.#keep(acquiredAt, both);
+    const both = joinSignals(signal, term.signal);
+    const work = lead(both.signal).finally(() => term.abort());
+    await this.#keep(acquiredAt, both.signal);
     term.abort();
     try {
       // The lease is given up only after the work has ended.
       await work;
     } finally {
+      both.release();
       await this.#release();
     }
   }
@@ -107,7 +109,10 @@ export class LeaderElection {
       if (signal.aborted) return;
       const startedAt = now();
       const limit = AbortSignal.timeout(Math.max(1, Math.ceil(renewedAt + deadlineMs - startedAt)));
-      if (await this.#tryAcquire(AbortSignal.any([signal, limit]))) renewedAt = startedAt;
+      const both = joinSignals(signal, limit);
+      const acquired = await this.#tryAcquire(both.signal);
+      both.release();
+      if (acquired) renewedAt = startedAt;
       else if (this.#heldByOther() || now() - renewedAt >= deadlineMs) return;
     }
   }

@@ -4,6 +4,7 @@ import * as z from 'zod';
 import { Backoff, type BackoffOptions } from './backoff.js';
 import type { KubeClient, Selection } from './kube-client.js';
 import { errorOfAnswer, isKubeError, KubeError, malformedAnswer, unreachable } from './kube-error.js';
+import { joinSignals } from './joined-signal.js';
 import { type KubeObject, parseObject, type ResourceType } from './resource.js';
 
 /**
@@ -108,10 +109,10 @@ async function* watchFrom(
   const { timeoutSeconds = 290, idleMs = 200_000, signal } = options;
   const connection = new AbortController();
   const watchdog = setTimeout(() => connection.abort(new Error(`no byte for ${idleMs} ms`)), idleMs);
-  const both = AbortSignal.any([signal, connection.signal]);
+  const both = joinSignals(signal, connection.signal);
   const query = { resourceVersion: position, allowWatchBookmarks: true, timeoutSeconds };
   try {
-    const answer = await client.openWatch(type, options, query, both);
+    const answer = await client.openWatch(type, options, query, both.signal);
     for await (const line of lines(answer, () => watchdog.refresh())) yield parseLine(line, type);
   } catch (error) {
     throw connection.signal.aborted
@@ -121,6 +122,7 @@ async function* watchFrom(
     clearTimeout(watchdog);
     // The consumer may have stopped in the middle.
     connection.abort();
+    both.release();
   }
 }
 

@@ -1,4 +1,5 @@
 import { Backoff, pauseFor } from '../cluster/backoff.js';
+import { joinSignals } from '../cluster/joined-signal.js';
 import type { KubeClient } from '../cluster/kube-client.js';
 import { isKubeError } from '../cluster/kube-error.js';
 import type { NodeProfile } from '../cluster/node-profile.js';
@@ -144,7 +145,9 @@ class Changes {
     if (this.#changed) return;
     const woken = new AbortController();
     this.#wake = () => woken.abort();
-    await pauseFor(ms, AbortSignal.any([signal, woken.signal]));
+    const both = joinSignals(signal, woken.signal);
+    await pauseFor(ms, both.signal);
+    both.release();
     this.#wake = () => undefined;
   }
 }

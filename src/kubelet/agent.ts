@@ -1,4 +1,5 @@
 import type { Bdf } from '../bdf.js';
+import { joinSignals } from '../cluster/joined-signal.js';
 import { messageOf, VsmmuError } from '../errors.js';
 import type { HostSource } from '../host/host-source.js';
 import type { HostReport } from '../host/report.js';
@@ -280,9 +281,12 @@ export class Agent {
 
   async #untilHint(signal: AbortSignal): Promise<void> {
     const settled = new AbortController();
-    const stop = AbortSignal.any([signal, settled.signal, this.#nudge.signal]);
+    const stop = joinSignals(signal, settled.signal, this.#nudge.signal);
     const { rescanMs } = this.#options;
-    await Promise.race([pause(rescanMs, stop), ...this.#hints.map((watch) => watch.hint(stop))]);
+    await Promise.race([
+      pause(rescanMs, stop.signal),
+      ...this.#hints.map((watch) => watch.hint(stop.signal)),
+    ]);
     settled.abort();
     // Binding a driver makes several nodes; one scan shall see them all.
     await pause(Math.min(SETTLE_MS, rescanMs), signal);

@@ -1,4 +1,5 @@
 import type { KubeClient } from '../../cluster/kube-client.js';
+import { joinSignals } from '../../cluster/joined-signal.js';
 import { messageOf, VsmmuError } from '../../errors.js';
 import { DRAPlugin as DraV1 } from '../../gen/kubelet/dra/v1/api_pb.js';
 import { DRAPlugin as DraV1beta1 } from '../../gen/kubelet/dra/v1beta1/api_pb.js';
@@ -85,9 +86,9 @@ async function prepareOne(
   signal: AbortSignal,
 ) {
   const claim = `${ref.namespace}/${ref.name}`;
+  const limit = joinSignals(signal, AbortSignal.timeout(CLAIM_READ_MS));
   try {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(CLAIM_READ_MS)]);
-    const { devices } = await preparer.prepare(await readClaim(client, ref, limit));
+    const { devices } = await preparer.prepare(await readClaim(client, ref, limit.signal));
     metrics.add('vsmmu_dra_requests_total', { method: 'prepare', outcome: 'ok' });
     log.info('A claim is prepared.', {
       claim,
@@ -108,6 +109,8 @@ async function prepareOne(
     metrics.add('vsmmu_dra_requests_total', { method: 'prepare', outcome: 'failed' });
     log.warn('A claim could not be prepared.', { claim, uid: ref.uid, reason: messageOf(error) });
     return { devices: [], error: errorText(error) };
+  } finally {
+    limit.release();
   }
 }
 

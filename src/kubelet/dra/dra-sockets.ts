@@ -1,7 +1,9 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { joinSignals } from '../../cluster/joined-signal.js';
 import { messageOf } from '../../errors.js';
 import { serveUnix, type ServedService, type UnixServer } from '../../grpc/server.js';
+import { pause } from '../../host/pause.js';
 import type { Log } from '../../log/log.js';
 import { Backoff } from '../backoff.js';
 import { DirectoryWatch } from '../directory-watch.js';
@@ -9,6 +11,9 @@ import { pluginInfoService } from '../plugin-info.js';
 import type { KubeletDirectories } from '../registration.js';
 import { DRA_DRIVER } from '../../cluster/dra-resources.js';
 import { DRA_VERSIONS } from './dra-services.js';
+
+/** Sockets that cannot be made are tried again at least so often: a registry folder that comes is noticed in time. */
+const RETRY_MOST_MS = 1000;
 
 export interface DraSocketsOptions {
   readonly directories: KubeletDirectories;
@@ -35,7 +40,8 @@ export async function keepDraSockets(options: DraSocketsOptions, signal: AbortSi
       }
       options.onRegistered(false);
       await Promise.all(servers.map((server) => server.close()));
-      if (!isAborted(signal)) await anyHint(watches, signal, backoff.next());
+      // No hint is waited for here: our own sockets, made and removed in a failed attempt, would be one.
+      await pause(Math.min(backoff.next(), RETRY_MOST_MS), signal);
     }
   } finally {
     for (const watch of watches) watch.close();
@@ -79,13 +85,9 @@ function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;
 }
 
-async function anyHint(
-  watches: readonly DirectoryWatch[],
-  signal: AbortSignal,
-  timeoutMs?: number,
-): Promise<void> {
+async function anyHint(watches: readonly DirectoryWatch[], signal: AbortSignal): Promise<void> {
   const settled = new AbortController();
-  const stop = AbortSignal.any([signal, settled.signal]);
-  await Promise.race(watches.map((watch) => watch.hint(stop, timeoutMs)));
+  const stop = joinSignals(signal, settled.signal);
+  await Promise.race(watches.map((watch) => watch.hint(stop.signal)));
   settled.abort();
 }
