@@ -4,12 +4,15 @@ import { podOf, RESOURCE, withNode } from '../kubelet/node.mjs';
 import { devicesOverNodes } from '../kubelet/recording.mjs';
 import { SLICES } from './workload.mjs';
 
+const EVENTS = '/apis/events.k8s.io/v1/namespaces/default/events';
+
 export const DRA = {
   slices: 'ResourceSlices: every device with all attributes, and with what the probe says',
   cel: 'CEL picks the device with ATS and 20-bit PASID among others',
   oneSmmu: 'two devices behind one SMMU, by matchAttribute',
   impossible: 'what no device has is not scheduled, and no missing attribute is an error',
-  prepare: 'prepared: CDI devices that the runtimes’ library resolves, with the right nodes of /dev',
+  prepare:
+    'prepared: CDI devices by the CDI schema, which the runtimes’ library resolves, with the right nodes of /dev',
   again: 'prepared again, and unprepared twice: the same answers',
   unprepare: 'unprepared: the CDI specification is gone and the device is free',
   agentRestart: 'an agent that was killed meanwhile still unprepares, and still knows what is prepared',
@@ -17,6 +20,7 @@ export const DRA = {
   slicesRemoved: 'slices that somebody deletes or changes are put right',
   health: 'a device that fails is tainted in the slice and unhealthy in the pod’s status',
   bothSides: 'a device that DRA has goes to no pod by the device plugin, and the other way round',
+  events: 'Events about the Node tell that a device failed and that it is well again',
   many: '1,024 devices: all published, in slices of the API’s size',
 };
 
@@ -38,6 +42,7 @@ export async function draChecks(ctx, { cluster, workload, kubeconfig, programs }
     withNode(ctx, { program: programs.kubelet, devices, live, kubeletArguments }, async (node) => {
       node.agentArguments = [
         '--dra',
+        '--events',
         '--node-name',
         'node-1',
         '--kubeconfig',
@@ -129,6 +134,7 @@ export async function draChecks(ctx, { cluster, workload, kubeconfig, programs }
       await workload.create('prepare', { count: 2 });
       const { uid, devices } = await prepare(node, 'prepare');
       const { cdi } = await node.options(uid);
+      assert.equal(JSON.parse((await ctx.run(programs.schema, [node.file('cdi')])).stdout).length, 1);
       const known = await specifications(node);
       const nodes = new Set(
         cdi.flatMap((id) => known[id]?.nodes ?? assert.fail(`${id} is in no specification`)),
@@ -264,6 +270,28 @@ export async function draChecks(ctx, { cluster, workload, kubeconfig, programs }
       );
       await workload.remove('next');
     }),
+  );
+  await ctx.check(DRA.events, () =>
+    serving(
+      devicesOverNodes(2, 1),
+      async (node) => {
+        const reasons = async () => {
+          const { items } = await cluster.admin.get(EVENTS);
+          const own = items.filter(({ regarding }) => regarding?.name === 'node-1');
+          return own.map(({ reason, note }) => `${reason} ${note}`);
+        };
+        const told = (pattern) =>
+          eventually(`an event says ${pattern}`, async () =>
+            (await reasons()).some((text) => pattern.test(text)),
+          );
+        await told(/^DevicesAdvertised 2 devices as /);
+        await node.host.removeNode('vfio/1');
+        await told(/^DevicesUnhealthy 1 device .*\/dev\/vfio\/1 is missing/);
+        await node.host.addNode('vfio/1');
+        await told(/^DevicesHealthy 1 device .*0001:01:00\.0/);
+      },
+      { live: true },
+    ),
   );
   await ctx.check(DRA.many, () =>
     serving(devicesOverNodes(1024, 4), async () => {

@@ -21,6 +21,7 @@ export const suite = {
     const programs = {
       kubelet: await goProgram(ctx, 'kubelet-harness'),
       cdi: await goProgram(ctx, 'cdi-check'),
+      schema: await goProgram(ctx, 'cdi-schema', 'go-cdi-schema'),
     };
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-dra-'));
     const cluster = await Cluster.start(ctx);

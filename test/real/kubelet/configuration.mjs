@@ -77,8 +77,10 @@ export async function configurationChecks(ctx, program) {
 export async function cdiDevice(ctx, program) {
   await requireOption(ctx, '--cdi-dir');
   const reader = await goProgram(ctx, 'cdi-check');
+  const schema = await goProgram(ctx, 'cdi-schema', 'go-cdi-schema');
   await configured(ctx, program, 'cdi: true\n', async (node) => {
     await node.counts(8, 8);
+    assert.equal(JSON.parse((await ctx.run(schema, [node.file('cdi')])).stdout).length, 1);
     const [bdf] = await node.run('a', 1);
     const { cdi, env } = await node.options('a');
     assert.equal(cdi.length, 1);

@@ -219,6 +219,11 @@ export class Agent {
     await this.#exit;
   }
 
+  /** Changes how many files it may have open from now on. */
+  async limitFiles(ctx, count) {
+    await ctx.run('prlimit', [`--pid=${this.#child.pid}`, `--nofile=${count}:${Math.max(count, 4096)}`]);
+  }
+
   /** Holds it still (SIGSTOP), or lets it go on (SIGCONT). */
   signal(name) {
     this.#ctx.end(this.#child, name);

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { eventually } from '../kubernetes/eventually.mjs';
 import { podOf, requireOption, RESOURCE, withNode } from './node.mjs';
 import { devicesOverNodes } from './recording.mjs';
@@ -11,6 +12,9 @@ export const REGISTRATION = {
   probed: 'what the probe calls ready is what kubelet counts',
   late: 'an agent that starts before kubelet, without its directory, registers when kubelet comes',
   deaf: 'a socket that refuses Register is tried again until kubelet answers',
+  slow: 'kubelet hangs: a Register without an answer is repeated; what hangs later changes nothing',
+  shortage:
+    'no file can be opened (EMFILE): capacity stays; a kubelet that restarts meanwhile has it back when files can be opened',
   stream: 'a device stream that ends while the socket stays: registered again',
   overlap: 'two agents at once, as in a rolling update: when one ends, the devices are there',
   socket: 'the agent’s own socket removed: served and registered again',
@@ -26,7 +30,7 @@ export async function registrationChecks(ctx, program) {
   const running = (use, options = {}) =>
     withNode(ctx, { program, devices: four, ...options }, async (node) => {
       await node.startKubelet({ numa: [0, 1] });
-      const agent = node.startAgent();
+      const agent = node.startAgent(options.arguments);
       await node.counts(4, 4);
       await use(node, agent);
     });
@@ -52,6 +56,8 @@ export async function registrationChecks(ctx, program) {
     }),
   );
   await ctx.check(REGISTRATION.deaf, () => deafSocket(ctx, program));
+  await ctx.check(REGISTRATION.slow, () => slowKubelet(ctx, program));
+  await ctx.check(REGISTRATION.shortage, () => shortage(ctx, running));
   await ctx.check(REGISTRATION.stream, () =>
     running(async (node) => {
       const before = await node.run('a', 1);
@@ -141,6 +147,51 @@ async function deafSocket(ctx, program) {
     await node.counts(4, 4);
     assert.ok(agent.running);
   });
+}
+
+/** An attempt to register takes 15 s at most; a second one comes before the first has its answer. */
+const HANG_SECONDS = 60;
+
+async function slowKubelet(ctx, program) {
+  await withNode(ctx, { program, devices: four }, async (node) => {
+    await node.startKubelet();
+    node.kubelet.signal('SIGSTOP');
+    const agent = node.startAgent();
+    await eventually('it waits for an answer', () => /Not registered yet/.test(agent.log), HANG_SECONDS);
+    await sleep(1000);
+    node.kubelet.signal('SIGCONT');
+    await node.counts(4, 4);
+    await node.run('a', 1);
+    const registrations = () => agent.log.match(/Registered with the kubelet/g)?.length ?? 0;
+    const before = registrations();
+    node.kubelet.signal('SIGSTOP');
+    await sleep(3000);
+    node.kubelet.signal('SIGCONT');
+    await node.counts(4, 4);
+    assert.equal(registrations(), before, 'a kubelet that hung for a while was taken for a new one');
+    assert.equal((await node.run('b', 3)).length, 3);
+  });
+}
+
+async function shortage(ctx, running) {
+  await running(
+    async (node, agent) => {
+      await agent.limitFiles(ctx, 3);
+      const until = performance.now() + 4000;
+      while (performance.now() < until) {
+        await node.counts(4, 4, node.resource, 0);
+        await sleep(200);
+      }
+      assert.match(agent.log, /could not be (read|scanned).*EMFILE/);
+      await node.stopKubelet();
+      await node.startKubelet();
+      await sleep(1500);
+      await agent.limitFiles(ctx, 4096);
+      ctx.log(`counted ${Math.round(await node.counts(4, 4))} ms after files could be opened again`);
+      assert.equal((await node.run('a', 4)).length, 4);
+    },
+    { live: true, arguments: ['--rescan-seconds', '1'] },
+  );
 }
 
 async function overlap(running) {

@@ -9,18 +9,19 @@ const GO = { major: 1, minor: 26 };
 /**
  * Builds one of test/real/go/cmd with Go's own build cache, so that only the first build on a machine is slow
  * (all of them together: about 510 CPU seconds, of which kube-apiserver is 440).
- * @param {import('../lib/context.mjs').Context} ctx @param {string} name folder in test/real/go/cmd
+ * @param {import('../lib/context.mjs').Context} ctx @param {string} name folder in the module's cmd
+ * @param {string} folder of the module in test/real: another one where two versions of a library are needed
  * @returns {Promise<string>} path of the program
  */
-export async function goProgram(ctx, name) {
+export async function goProgram(ctx, name, folder = 'go') {
   await requireGo(ctx);
-  const module = join(ctx.root, 'test', 'real', 'go');
+  const module = join(ctx.root, 'test', 'real', folder);
   const program = join(await ctx.cache('go'), name);
   if (!existsSync(program)) ctx.log(`building ${name} from source; the first time takes minutes`);
   await ctx.retry(`modules for ${name}`, () =>
     ctx.run('go', ['list', '-deps', `./cmd/${name}`], { cwd: module, env: environment, timeoutSeconds: 600 }),
   );
-  const flags = `-ldflags=-s -w ${await versionStamp(module)}`;
+  const flags = `-ldflags=-s -w ${folder === 'go' ? await versionStamp(module) : ''}`;
   await ctx.run('go', ['build', '-trimpath', flags, '-o', program, `./cmd/${name}`], {
     cwd: module,
     env: environment,

@@ -54,6 +54,11 @@ export class JsonLinesProgram {
     return this.#said;
   }
 
+  /** Holds it still (SIGSTOP), or lets it go on (SIGCONT). */
+  signal(name) {
+    this.#child.kill(name);
+  }
+
   /** Ends at once, as a crash would. */
   async kill() {
     this.#child.kill('SIGKILL');
