@@ -18,6 +18,7 @@ const checks = [
   'values set by hand arrive, and nothing else changes',
   'Generic Initiators: every device gets the nodes that were made for it',
   "aliases: libvirt numbers devices as vsmmu's overrides foresee",
+  'several overrides of one alias become one, and QEMU gets the same',
   'libvirt fills empty ports, also below an expander bus: such a domain is refused or warned of',
   'what libvirt hands back of a built topology needs no further rewrite',
   'no new error by the RELAX NG schema in built and split topologies',
@@ -33,7 +34,8 @@ export const suite = {
   async run(ctx) {
     const oracle = await Oracle.open(ctx);
     const bench = new Bench(ctx, oracle);
-    const [built, split, byHand, initiators, aliases, unplaced, back, schema, launcher, debian12] = checks;
+    const [built, split, byHand, initiators, aliases, merged, unplaced, back, schema, launcher, debian12] =
+      checks;
 
     await ctx.check(built, async () => {
       for (const target of TARGETS) {
@@ -107,6 +109,20 @@ export const suite = {
         ['ua-mine', 'iommu1'],
       );
       assert.match(again, /<qemu:device alias='iommu1'>/);
+    });
+
+    await ctx.check(merged, async () => {
+      const xml = await bench.rewrite('no-topology.xml', '--topology', 'complete');
+      const entry = (name, value) =>
+        `<qemu:device alias='ua-first'><qemu:frontend><qemu:property name='${name}' type='string' value='${value}'/></qemu:frontend></qemu:device>`;
+      const several = xml
+        .replace('<qemu:override>', `<qemu:override>${entry('ats', 'off')}${entry('x-a', '1')}`)
+        .replace('</qemu:override>', `</qemu:override><qemu:override>${entry('x-a', '2')}</qemu:override>`);
+      const one = await bench.rewriteText(several);
+      assert.equal(one.match(/alias='ua-first'/g).length, 1);
+      const [before, after] = [await bench.argv(several), await bench.argv(one)];
+      assert.deepEqual(after, before);
+      assert.equal(after.vfio.find(({ id }) => id === 'ua-first')['x-a'], '2');
     });
 
     await ctx.check(unplaced, async () => {

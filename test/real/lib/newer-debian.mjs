@@ -22,6 +22,7 @@ mkdir -p "$ROOT/sys/kernel/iommu_groups/0" "$ROOT/dev/vfio"
 : > "$ROOT/dev/vfio/vfio"
 : > "$ROOT/dev/iommu"
 [ -z "$SHARED" ] || { mkdir -p "$ROOT/mnt/shared"; mount --bind "$SHARED" "$ROOT/mnt/shared"; }
+[ -z "$SCRATCH" ] || { mkdir -p "$ROOT$SCRATCH"; mount --bind "$SCRATCH" "$ROOT$SCRATCH"; }
 exec chroot "$ROOT" "$@"
 `;
 
@@ -68,12 +69,17 @@ export class NewerDebian {
     });
   }
 
-  /** A shell script that runs a program inside, these arguments before its own. */
-  script(command, args) {
+  /**
+   * A shell script that runs a program inside, these arguments before its own.
+   * @param {{ scratch?: string }} options scratch: a folder below /tmp that is seen inside by the same name
+   */
+  script(command, args, { scratch = '' } = {}) {
     const quoted = this.#inside(command, args)
       .flat()
       .map((word) => `'${word.replaceAll("'", `'\\''`)}'`);
-    const settings = Object.entries(this.#env('')).map(([name, value]) => `export ${name}='${value}'\n`);
+    const settings = Object.entries({ ...this.#env(''), SCRATCH: scratch }).map(
+      ([name, value]) => `export ${name}='${value}'\n`,
+    );
     return `#!/bin/sh\n${settings.join('')}exec ${quoted.join(' ')} "$@"\n`;
   }
 
@@ -82,7 +88,7 @@ export class NewerDebian {
   }
 
   #env(shared) {
-    return { ROOT: this.root, SHARED: shared, LC_ALL: 'C.UTF-8', HOME: '/root' };
+    return { ROOT: this.root, SHARED: shared, SCRATCH: '', LC_ALL: 'C.UTF-8', HOME: '/root' };
   }
 }
 

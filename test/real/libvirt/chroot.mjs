@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NewerDebian } from '../lib/newer-debian.mjs';
@@ -104,12 +104,19 @@ export class Oracle {
     }
   }
 
-  /** A new folder with a `virsh` and a `qemu-system-aarch64` that run the chroot's, to be put into a PATH. */
+  /**
+   * A new folder with a `virsh` and a `qemu-system-aarch64` that run the chroot's, to be put into a PATH. They see its
+   * subfolder `files` by the same name.
+   */
   async programs() {
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-programs-'));
     const programs = { virsh: ['-c', EMBEDDED], 'qemu-system-aarch64': [] };
+    const scratch = join(folder, 'files');
+    await mkdir(scratch);
     for (const [name, first] of Object.entries(programs))
-      await writeFile(join(folder, name), this.#debian.script(name, first), { mode: 0o755 });
+      await writeFile(join(folder, name), this.#debian.script(name, first, { scratch }), {
+        mode: 0o755,
+      });
     return folder;
   }
 

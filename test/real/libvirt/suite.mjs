@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { NotRun } from '../lib/outcome.mjs';
 import { CASES } from './cases.mjs';
 import { Oracle, devicesOf } from './chroot.mjs';
+import { checkScripts, scriptChecks } from './scripts.mjs';
 import { startable, withoutNewAttributes } from './startable.mjs';
 
 const TARGETS = ['native', 'override', 'both'];
@@ -36,7 +37,16 @@ export const suite = {
   name: 'libvirt',
   needs: 'libvirt and QEMU of a newer Debian in a chroot; root, mmdebstrap, jing',
   timeoutMinutes: 8,
-  checks: [title.versions, title.help, ...CASES.flatMap(titlesOf), PROBED, OLD, DOCTOR, RNG],
+  checks: [
+    title.versions,
+    title.help,
+    ...CASES.flatMap(titlesOf),
+    PROBED,
+    OLD,
+    DOCTOR,
+    ...Object.values(scriptChecks),
+    RNG,
+  ],
   async run(ctx) {
     const oracle = await Oracle.open(ctx);
     await ctx.check(title.versions, async () => {
@@ -56,6 +66,7 @@ export const suite = {
     await ctx.check(PROBED, () => checkProbe(ctx, oracle));
     await ctx.check(OLD, () => checkOldLibvirt(ctx));
     await ctx.check(DOCTOR, () => checkDoctor(ctx, oracle));
+    await checkScripts(ctx, oracle);
     await ctx.check(RNG, () => checkSchema(oracle, documents));
   },
 };
