@@ -113,10 +113,14 @@ class ServerCall {
   async #run({ method, handler }: ServedMethod, deadline: Date | undefined): Promise<void> {
     const { signal } = this.#aborts;
     const context: CallContext = { signal, deadline, path: this.#path };
+    let request: unknown;
     try {
-      if (this.#request === undefined || this.#reader.cutShort)
-        throw new RpcError('INTERNAL', 'the call ended before its request was whole');
-      const request = decodeRequest(() => decode(method.input, this.#request ?? Buffer.alloc(0)));
+      request = this.#decoded(method);
+    } catch (error) {
+      this.finish(error);
+      return;
+    }
+    try {
       if (method.kind === 'unary') {
         const answer = await abortable((handler as UnaryOf)(request, context), signal);
         await this.#send(encode(method.output, answer as object));
@@ -133,6 +137,17 @@ class ServerCall {
     }
   }
 
+  /** What is wrong with the request is the peer's fault, not the handler's. */
+  #decoded({ input }: ServedMethod['method']): unknown {
+    if (this.#request === undefined || this.#reader.cutShort)
+      throw new RpcError('INTERNAL', 'the call ended before its request was whole');
+    try {
+      return decode(input, this.#request);
+    } catch (error) {
+      throw new RpcError('INVALID_ARGUMENT', 'the request is malformed', error);
+    }
+  }
+
   #send(message: Uint8Array): Promise<void> {
     if (!this.#answered) this.#stream.sendHeaders(OK);
     this.#answered = true;
@@ -142,15 +157,6 @@ class ServerCall {
 
 type UnaryOf = (request: unknown, call: CallContext) => unknown;
 type StreamOf = (request: unknown, call: CallContext) => AsyncIterable<unknown>;
-
-/** Bytes that are no message are the peer's fault, not the handler's. */
-function decodeRequest(read: () => unknown): unknown {
-  try {
-    return read();
-  } catch (error) {
-    throw new RpcError('INVALID_ARGUMENT', 'the request is malformed', error);
-  }
-}
 
 function isExpired({ reason }: AbortSignal): boolean {
   return reason instanceof RpcError && reason.status === 'DEADLINE_EXCEEDED';

@@ -264,6 +264,8 @@ describe('a call ends with', () => {
       frames.some(({ type, flags }) => type === FrameType.headers && (flags & Flag.endStream) !== 0);
     expect(status(await answers([PREFACE, settings, ...sent], ended))).toMatchObject(expected);
     await served();
+    // None of it is the handlers' doing.
+    expect(failures).toEqual([]);
   });
 });
 
