@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 
 import type { ExitStatus } from '../errors.js';
 import type { CliIo } from './io.js';
-import { OUTPUT_FORMATS } from './output.js';
+import { OUTPUT_FORMATS } from './output-format.js';
 
 /** Tells the program how the command ended. */
 export type Finish = (status: ExitStatus) => void;

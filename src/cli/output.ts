@@ -1,7 +1,6 @@
 import { stringify } from 'yaml';
 
-export const OUTPUT_FORMATS = ['table', 'json', 'yaml'] as const;
-export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
+export type { OutputFormat } from './output-format.js';
 
 /** Machine-readable output, with a final newline. Key order is the object's own, so that two runs compare equal. */
 export function renderData(format: 'json' | 'yaml', data: unknown): string {

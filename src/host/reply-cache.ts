@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import * as z from 'zod';
+import * as z from 'zod/mini';
 import type { HwInfoTarget } from './host-source.js';
 import { PROBE_STEPS, type DeviceReplies, type HwInfoReply, type NestingReply } from './hw-info.js';
 
@@ -8,13 +8,13 @@ import { PROBE_STEPS, type DeviceReplies, type HwInfoReply, type NestingReply } 
 export const REPLY_CACHE = '/run/vsmmu/hw-info.json';
 const FORMAT = 1;
 
-const hex = z.string().regex(/^(?:[0-9a-f]{2})*$/);
+const hex = z.string().check(z.regex(/^(?:[0-9a-f]{2})*$/));
 const Answered = z.object({
   kind: z.literal('answer'),
-  dataType: z.int().nonnegative(),
-  dataLen: z.int().nonnegative(),
+  dataType: z.int().check(z.nonnegative()),
+  dataLen: z.int().check(z.nonnegative()),
   data: hex,
-  maxPasidLog2: z.int().min(0).max(255),
+  maxPasidLog2: z.int().check(z.minimum(0), z.maximum(255)),
   capabilities: hex,
 });
 const Failed = z.object({ kind: z.literal('failed'), step: z.enum(PROBE_STEPS), errno: z.string() });

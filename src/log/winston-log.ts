@@ -1,11 +1,9 @@
 import type { Writable } from 'node:stream';
 import { createLogger, format, transports } from 'winston';
 import type { Log } from './log.js';
+import type { LogFormat, LogLevel } from './log-options.js';
 
-export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
-export const LOG_FORMATS = ['json', 'text'] as const;
-export type LogFormat = (typeof LOG_FORMATS)[number];
+export type { LogFormat, LogLevel } from './log-options.js';
 
 export interface WinstonLogOptions {
   readonly level?: LogLevel | undefined;

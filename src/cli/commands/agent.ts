@@ -12,7 +12,8 @@ import { scanTrusted } from '../../kubelet/trusted-scan.js';
 import { startAgent, type NodeDriver, type StartOptions } from '../../kubelet/start-agent.js';
 import type { DraDriverOptions } from '../../kubelet/dra/dra-driver.js';
 import type { Log } from '../../log/log.js';
-import { winstonLog, type LogFormat, type LogLevel } from '../../log/winston-log.js';
+import { leanLog } from '../../log/json-log.js';
+import type { LogFormat, LogLevel } from '../../log/log-options.js';
 import type { CliIo } from '../io.js';
 
 export interface AgentCommandOptions {
@@ -43,7 +44,7 @@ export interface AgentCommandOptions {
 export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): Promise<ExitStatus> {
   // Taken first: a SIGTERM that comes while it starts must stop it, not kill it.
   const { signal } = io;
-  const log = winstonLog(io.stderr, { level: options.logLevel, format: options.logFormat });
+  const log = await leanLog(io.stderr, { level: options.logLevel, format: options.logFormat });
   const memory: ProbeMemory = new Map();
   const { host } = options;
   const source = await openHost({ host });

@@ -1,0 +1,3 @@
+/** Apart from what renders them: the command line's declarations need no YAML. */
+export const OUTPUT_FORMATS = ['table', 'json', 'yaml'] as const;
+export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
