@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import type { KubeClient } from '../cluster/kube-client.js';
 import { isKubeError } from '../cluster/kube-error.js';

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
-import { z } from 'zod';
+import * as z from 'zod/mini';
 import { messageOf } from '../errors.js';
 
 /**
@@ -36,13 +36,13 @@ parentPort.on('message', (call) => {
 
 const bytes = z.custom<Uint8Array>((value) => value instanceof Uint8Array);
 const Answer = z.object({
-  fd: z.int().optional(),
+  fd: z.optional(z.int()),
   /** An ioctl's errno; 0 where it went well. */
-  number: z.int().optional(),
-  argument: bytes.optional(),
-  data: bytes.optional(),
+  number: z.optional(z.int()),
+  argument: z.optional(bytes),
+  data: z.optional(bytes),
   /** Of open and close. */
-  errno: z.string().optional(),
+  errno: z.optional(z.string()),
 });
 type Answer = z.infer<typeof Answer>;
 

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { NODES, VMIS } from '../../cluster/core-resources.js';
 import { NODE_PROFILES } from '../../cluster/node-profile.js';
