@@ -24,8 +24,12 @@ describe('the commands as data', () => {
   test('hold every command with a description and examples that begin with it', () => {
     const commands = allCommands(program);
     expect(commands.length).toBeGreaterThan(10);
-    for (const { path, description, options } of commands) {
+    for (const { path, description, options, examples, subcommands } of commands) {
       expect({ path, description }).toMatchObject({ description: expect.stringMatching(/\.$/) });
+      if (subcommands.length > 0) continue;
+      expect({ path, examples }).toEqual({ path, examples: expect.arrayContaining([expect.anything()]) });
+      for (const example of examples)
+        expect(example).toMatch(new RegExp(`(^|[|(] ?)(${path}|kubectl|virsh)( |$)`));
       for (const option of options)
         expect({ path, option }).toMatchObject({ option: { description: /./ as unknown } });
     }

@@ -1,5 +1,27 @@
 // docs/cli.md from the commands.
 
+/** Who runs examples that go on for ever, or ask this machine or a cluster; the others run as they stand. */
+const ELSEWHERE = {
+  'vsmmu probe': 'test/real/guest/checks.mjs',
+  'vsmmu record': 'test/host-record.test.ts',
+  'vsmmu doctor': 'test/doctor.test.ts',
+  'vsmmu resolve': 'test/real/guest/checks.mjs',
+  'vsmmu baseline': 'test/real/fleet/commands.mjs',
+  'vsmmu rewrite': 'test/real/libvirt/suite.mjs',
+  'vsmmu agent': 'test/real/kubelet/node.mjs',
+  'vsmmu reader': 'test/reader.test.ts',
+  'vsmmu hook': 'test/hook.test.ts',
+  'vsmmu webhook': 'test/webhook.test.ts',
+  'vsmmu explain vmi': 'test/real/fleet/commands.mjs',
+  'vsmmu nodes': 'test/real/fleet/commands.mjs',
+  'vsmmu status': 'test/real/fleet/commands.mjs',
+  'vsmmu controller': 'test/real/helm/operations.mjs',
+  'vsmmu support-bundle': 'test/real/helm/operations.mjs',
+  'vsmmu cleanup': 'test/real/helm/lifecycle.mjs',
+  'vsmmu config kubevirt': 'test/real/docs/suite.mjs',
+  'vsmmu completion': 'test/real/shell/suite.mjs',
+};
+
 /** @param {any[]} commands as loadCommands gives them @returns {string} */
 export function cliPage([program, ...commands]) {
   const leaves = commands.filter(({ subcommands }) => subcommands.length === 0);
@@ -31,10 +53,25 @@ function section({ path, description, usage, options, examples, arguments: words
     description,
     '```',
     usage,
-    ...examples.map((example) => `  ${example}`),
     '```',
+    ...exampleBlocks(path, examples),
     ...(rows.length === 0 ? [] : ['| | | default |', '|---|---|---|', ...rows]),
     '',
+  ];
+}
+
+/** Those that run as they stand (docs/blocks.mjs), and those that a test of their own runs. */
+function exampleBlocks(path, examples) {
+  const isHere = (example) =>
+    path === 'vsmmu version' || (/--host|--batch/.test(example) && path !== 'vsmmu agent');
+  const here = examples.filter(isHere);
+  const elsewhere = examples.filter((example) => !isHere(example));
+  if (elsewhere.length > 0 && ELSEWHERE[path] === undefined)
+    throw new Error(`cli-page.mjs: who runs "${elsewhere[0]}"?`);
+  const fenced = (lines) => ['```sh', ...lines, '```'];
+  return [
+    ...(elsewhere.length === 0 ? [] : [`<!-- by ${ELSEWHERE[path]} -->`, ...fenced(elsewhere)]),
+    ...(here.length === 0 ? [] : ['', ...fenced(here)]),
   ];
 }
 

@@ -34,6 +34,10 @@ const declareHook: Declare = (program, io, finish) => {
     .option('--no-vfio-ats', 'the QEMU has no vfio-pci ats property (older than 11.1)')
     .option('--plugin-socket <path>', "serve KubeVirt's Plugin API for domains there, instead")
     .option('--node-hook-socket <path>', "serve KubeVirt's Plugin API for nodes there, instead")
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vsmmu hook\n  vsmmu hook --libvirt 12.5.0 --qemu 11.1.0 --topology complete',
+    )
     .action(async (options: HookCommandOptions) => {
       const { runHook } = await import('./commands/hook.js');
       finish(await runHook(options, io));

@@ -93,7 +93,7 @@ function declareRewrite(program: Command, io: CliIo, finish: Finish): void {
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  virsh dumpxml vm1 | vsmmu rewrite - | virsh define /dev/stdin\n  vsmmu rewrite --host ./node1 --diff vm1.xml',
+      '\nExamples:\n  virsh dumpxml vm1 | vsmmu rewrite - | virsh define /dev/stdin\n  vsmmu rewrite --host ./node1 --diff vm.xml',
     )
     .action(async (file: string, options: RewriteCommandOptions) => {
       const { runRewrite } = await import('./commands/rewrite.js');

@@ -88,6 +88,7 @@ const declareStatus: Declare = (program, io, finish) => {
   fleetOptions(program.command('status'))
     .description('The fleet on one screen: nodes, devices, baselines, and what wants a look.')
     .addOption(outputOption())
+    .addHelpText('after', '\nExamples:\n  vsmmu status\n  vsmmu status --host ./node1 --host ./node2')
     .action(async (options: StatusOptions) => {
       const { runStatus } = await import('./commands/status.js');
       finish(await runStatus(options, io));
@@ -111,6 +112,7 @@ const declareController: Declare = (program, io, finish) => {
         .default('info'),
     )
     .addOption(new Option('--log-format <format>', 'of log lines').choices(['json', 'text']).default('json'))
+    .addHelpText('after', '\nExample:\n  vsmmu controller --http :9681 --page-listen 127.0.0.1:8080')
     .action(async (options: ControllerCommandOptions) => {
       const { runController } = await import('./commands/controller.js');
       finish(await runController(options, io));

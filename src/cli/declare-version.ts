@@ -8,6 +8,7 @@ export const declareVersion: Declare = (program, io) => {
     .command('version')
     .description('Print the version.')
     .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'json']).default('text'))
+    .addHelpText('after', '\nExample:\n  vsmmu version -o json')
     .action((options: { output: 'text' | 'json' }) => {
       const json = () => JSON.stringify({ version, node: process.version });
       io.stdout.write(`${options.output === 'json' ? json() : version}\n`);

@@ -55,6 +55,10 @@ export const declareWebhook: Declare = (program, io, finish) => {
     .option('--shutdown-delay <seconds>', 'time to serve on after SIGTERM', seconds, 10)
     .addOption(choice('--log-level <level>', 'least urgent lines', ['info', 'error', 'warn', 'debug']))
     .addOption(choice('--log-format <format>', 'one JSON object a line, or text', ['json', 'text']))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vsmmu webhook --listen :8443 --tls-cert tls.crt --tls-key tls.key\n  vsmmu webhook --listen :8443 --cluster --policies',
+    )
     .action(async (options: WebhookCommandOptions) => {
       const { runWebhook } = await import('./commands/webhook.js');
       finish(await runWebhook(options, io));

@@ -75,7 +75,10 @@ function whole({ metadata, ...rest }: KubeObject): Readonly<Record<string, unkno
 
 const strings = z.record(z.string(), z.string());
 const nodeFacts = z.object({
-  spec: z.object({ taints: z.unknown(), unschedulable: z.unknown() }).partial().optional(),
+  spec: z
+    .object({ taints: z.unknown().optional(), unschedulable: z.unknown().optional() })
+    .partial()
+    .optional(),
   status: z
     .object({
       allocatable: strings.optional(),
@@ -119,15 +122,15 @@ const vmiFacts = z.object({
   spec: z.object({
     domain: z.object({
       devices: z.object({ gpus: devices, hostDevices: devices }).default({}),
-      cpu: z.unknown(),
-      memory: z.unknown(),
+      cpu: z.unknown().optional(),
+      memory: z.unknown().optional(),
     }),
   }),
   status: z
     .object({
       phase: z.string(),
       nodeName: z.string(),
-      conditions: z.unknown(),
+      conditions: z.unknown().optional(),
       launcherContainerImageVersion: z.string(),
     })
     .partial()
@@ -152,7 +155,7 @@ const kubeVirtFacts = z.object({
       configuration: z
         .object({
           developerConfiguration: z.object({ featureGates: z.array(z.string()).optional() }).optional(),
-          permittedHostDevices: z.unknown(),
+          permittedHostDevices: z.unknown().optional(),
         })
         .optional(),
     })
@@ -173,7 +176,7 @@ const workloadFacts = z.object({
     replicas: z.number().optional(),
     template: z.object({ spec: z.object({ initContainers: containers.optional(), containers }) }),
   }),
-  status: z.unknown(),
+  status: z.unknown().optional(),
 });
 
 function cutWorkload(object: KubeObject) {
@@ -182,7 +185,7 @@ function cutWorkload(object: KubeObject) {
 
 const podFacts = z.object({
   spec: z.object({ nodeName: z.string().optional(), initContainers: containers.optional(), containers }),
-  status: z.unknown(),
+  status: z.unknown().optional(),
 });
 
 function cutPod(object: KubeObject) {

@@ -3,6 +3,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NotRun } from '../lib/outcome.mjs';
 
+/** Where the suite installs. */
+export const NAMESPACE = 'vsmmu';
+
 /** Current Helm; its own module, because its Kubernetes client is newer than the one of ../go. */
 const MODULE = 'helm.sh/helm/v4/cmd/helm';
 const VERSION = 'v4.3.1';
@@ -47,4 +50,13 @@ export async function writeKubeconfig(cluster, file, token = cluster.adminToken)
     'current-context': 'x',
   };
   await writeFile(file, JSON.stringify(config), { mode: 0o600 });
+}
+
+/** Runs Helm on the cluster, as an administrator and without a person's own settings. */
+export async function helmOn({ ctx, helm, kubeconfig, folder }, args, options = {}) {
+  return ctx.run(helm, [...args, '--namespace', NAMESPACE, '--kubeconfig', kubeconfig], {
+    env: { HOME: folder, HELM_NO_PLUGINS: '1' },
+    timeoutSeconds: 180,
+    ...options,
+  });
 }

@@ -11,7 +11,7 @@ const SOURCES = [
   },
   {
     module: 'github.com/prometheus-operator/prometheus-operator@v0.85.0',
-    files: ['podmonitors', 'prometheusrules'].map(
+    files: ['podmonitors', 'servicemonitors', 'prometheusrules'].map(
       (name) => `example/prometheus-operator-crd/monitoring.coreos.com_${name}.yaml`,
     ),
   },

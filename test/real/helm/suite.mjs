@@ -1,16 +1,19 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
+import { profile } from '../fleet/objects.mjs';
 import { pathsOf } from '../kubernetes/chart.mjs';
 import { Cluster } from '../kubernetes/cluster.mjs';
 import { eventually } from '../kubernetes/eventually.mjs';
 import { installVmiCrd } from '../kubernetes/kubevirt-crd.mjs';
-import { currentHelm, packagedHelm, writeKubeconfig } from './helm-program.mjs';
+import { currentHelm, helmOn, NAMESPACE, packagedHelm, writeKubeconfig } from './helm-program.mjs';
+import { checkRemoval, checkUpgrades, REMOVAL, UPGRADES } from './lifecycle.mjs';
 import { installModuleCrds } from './module-crds.mjs';
+import { checkOperations, OPERATIONS } from './operations.mjs';
 import { PlayedKubelet } from './played-kubelet.mjs';
 
 const lint = 'Helm 4 lints the chart strictly';
@@ -28,14 +31,6 @@ const conditions = 'only VMIs that ask for vsmmu’s devices are sent to the web
 const policy = 'the policy onlyOurHook takes vsmmu’s hook and refuses any other';
 const helmTest = 'helm test passes against the real webhook, and its pod is gone';
 const helmTestFails = 'helm test fails where the webhook gives another hook than the chart names';
-const upgrade = 'helm upgrade keeps the webhook’s authority and bundle, and changes its Deployment in place';
-const rollback = 'helm rollback brings the old objects back';
-const keeps = 'helm upgrade brings CRDs up to date and keeps their objects';
-const uninstall = 'helm uninstall leaves the CRDs alone, and nothing with crds.keep=false';
-
-const NAMESPACE = 'vsmmu';
-const CRD_PATH = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-const CRDS = ['baselines.vsmmu.io', 'nodeprofiles.vsmmu.io', 'policies.vsmmu.io'];
 
 export const suite = {
   name: 'helm',
@@ -43,7 +38,7 @@ export const suite = {
   timeoutMinutes: 20,
   checks: [
     ...[lint, same, dryRun, manifests, install, restricted, privileged, rights, ownProfile],
-    ...[conditions, helmTest, helmTestFails, upgrade, rollback, keeps, policy, uninstall],
+    ...[conditions, helmTest, helmTestFails, ...OPERATIONS, ...UPGRADES, policy, ...REMOVAL],
   ],
   async run(ctx) {
     const helm = await currentHelm(ctx);
@@ -80,9 +75,19 @@ async function useCluster(test) {
   const { ctx, cluster } = test;
   for (const name of [NAMESPACE, 'devices', 'elsewhere', 'vms']) await createNamespace(cluster, name);
   await ctx.check(dryRun, async () => {
-    for (const [name, options] of Object.entries(test.sets)) {
-      const objects = await render(ctx, test.helm, test.chart, options);
-      for (const object of objects) await dryRunApply(cluster, object, name);
+    // Objects of kinds that the chart itself brings can be tried out only where these are.
+    const crds = await createCrds(test);
+    try {
+      for (const [name, options] of Object.entries(test.sets)) {
+        const objects = await render(ctx, test.helm, test.chart, options);
+        for (const object of objects) await dryRunApply(cluster, object, name);
+      }
+    } finally {
+      for (const path of crds) await cluster.admin.delete(path);
+      await eventually('the definitions are gone', async () => {
+        const found = await Promise.all(crds.map((path) => cluster.admin.exchange('GET', path)));
+        return found.every(({ status }) => status === 404);
+      });
     }
   });
   await ctx.check(manifests, async () => {
@@ -94,7 +99,24 @@ async function useCluster(test) {
   await checkInstallation(test);
   await checkAdmission(test);
   await checkHelmTest(test);
-  await checkLifecycle(test);
+  await checkUpgrades(test);
+  await checkPolicy(test);
+  await checkRemoval(test);
+}
+
+/** @returns {Promise<string[]>} their paths */
+async function createCrds({ cluster, chart }) {
+  const folder = join(chart, 'files', 'crds');
+  const collection = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+  const paths = [];
+  for (const file of await readdir(folder)) {
+    const [crd] = objectsIn(await readFile(join(folder, file), 'utf8'));
+    await cluster.admin.create(collection, crd);
+    paths.push(`${collection}/${crd.metadata.name}`);
+    const served = `/apis/${crd.spec.group}/${crd.spec.versions[0].name}/${crd.spec.names.plural}`;
+    await eventually(`${served} is served`, () => cluster.admin.get(served));
+  }
+  return paths;
 }
 
 async function checkInstallation(test) {
@@ -286,17 +308,19 @@ async function checkHelmTest(test) {
   const webhook = await startWebhook(test);
   // Stands in for the cluster's DNS and Service: the name is that of the certificate, the address is this machine.
   const lookup = `import dns from 'node:dns'; import https from 'node:https'; import { syncBuiltinESMExports } from 'node:module';
-    const request = https.request; https.request = (url, options, then) => request(url, { ...options, port: ${webhook.port},
+    const request = https.request; https.request = (url, options, then) => typeof url !== 'string' ? request(url, options) : request(url, { ...options, port: ${webhook.port},
     lookup: (name, o, done) => o.all ? done(null, [{ address: '127.0.0.1', family: 4 }]) : done(null, '127.0.0.1', 4) }, then); syncBuiltinESMExports();`;
   const environment = { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(lookup)}` };
-  const kubelet = new PlayedKubelet(cluster.admin, NAMESPACE, environment);
+  const kubelet = new PlayedKubelet(cluster, ctx.vsmmu, NAMESPACE, environment);
   try {
     await ctx.check(helmTest, async () => {
+      await playAgents(cluster);
       await helmOn(test, ['test', 'vsmmu', '--timeout', '60s']);
       assert.match(
         kubelet.printed.get('vsmmu-test-webhook'),
         /^ok: https:\/\/vsmmu-webhook\.vsmmu\.svc\/mutate /,
       );
+      assert.match(kubelet.printed.get('vsmmu-test-agents'), /^ok: 1 agents, 1 profiles, 2 devices$/m);
       const { items } = await cluster.admin.get(`/api/v1/namespaces/${NAMESPACE}/pods`);
       assert.deepEqual(
         items.map(({ metadata }) => metadata.name),
@@ -311,11 +335,41 @@ async function checkHelmTest(test) {
       await helmOn(test, ['rollback', 'vsmmu', '1']);
       // A failed test leaves its pod for people to look at; the next one takes its place.
       await helmOn(test, ['test', 'vsmmu', '--timeout', '60s']);
+      await setAllocatable(cluster, '0');
+      const silent = await helmOn(test, ['test', 'vsmmu', '--timeout', '60s'], { check: false });
+      assert.notEqual(silent.status, 0);
+      assert.match(
+        kubelet.printed.get('vsmmu-test-agents'),
+        /^fault: node1 has 2 devices ready for passthrough and its kubelet offers none$/m,
+      );
+      await setAllocatable(cluster, '2');
     });
+    await checkOperations(test);
   } finally {
     await kubelet.stop();
     ctx.end(webhook.child);
   }
+}
+
+/** What a node with two devices and its agent would have told. */
+async function playAgents(cluster) {
+  await cluster.admin.apply('/apis/vsmmu.io/v1alpha1/nodeprofiles/node1', profile('node1', { gpus: 2 }));
+  await setAllocatable(cluster, '2');
+  const daemonSet = `/apis/apps/v1/namespaces/${NAMESPACE}/daemonsets/vsmmu-agent/status`;
+  const counts = {
+    desiredNumberScheduled: 1,
+    currentNumberScheduled: 1,
+    numberReady: 1,
+    numberMisscheduled: 0,
+  };
+  await cluster.admin.patch(daemonSet, 'merge', { status: counts });
+}
+
+async function setAllocatable(cluster, count) {
+  const resources = { 'vsmmu.io/10de-2941-ats': count };
+  await cluster.admin.patch('/api/v1/nodes/node1/status', 'merge', {
+    status: { capacity: resources, allocatable: resources },
+  });
 }
 
 /** The webhook with the arguments of its Deployment, as its own account, on a free port; it makes its certificate itself. */
@@ -349,70 +403,6 @@ async function startWebhook({ ctx, cluster, folder }) {
   return { child, port: new URL(line).port };
 }
 
-async function checkLifecycle(test) {
-  const { ctx, cluster } = test;
-  const secretOf = async () =>
-    (await cluster.admin.get(`/api/v1/namespaces/${NAMESPACE}/secrets/vsmmu-webhook-certificates`)).data;
-  const configuration = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/vsmmu-webhook';
-  const deployment = `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/vsmmu-webhook`;
-  await ctx.check(upgrade, async () => {
-    const before = await secretOf();
-    assert.ok(before['ca.crt'].length > 0, 'the webhook has filled its Secret');
-    const bundleOf = async () =>
-      (await cluster.admin.get(configuration)).webhooks.map(({ clientConfig }) => clientConfig.caBundle);
-    const bundle = await bundleOf();
-    const { metadata } = await cluster.admin.get(deployment);
-    const values = ['webhook.replicas=3', 'webhook.timeoutSeconds=5'].flatMap((one) => ['--set', one]);
-    await helmOn(test, ['upgrade', 'vsmmu', test.chart, ...values]);
-    assert.deepEqual(await secretOf(), before);
-    assert.deepEqual(await bundleOf(), bundle);
-    const { webhooks } = await cluster.admin.get(configuration);
-    assert.deepEqual(
-      webhooks.map(({ timeoutSeconds }) => timeoutSeconds),
-      [5, 5],
-    );
-    const after = await cluster.admin.get(deployment);
-    assert.equal(after.spec.replicas, 3);
-    assert.equal(after.metadata.uid, metadata.uid, 'the Deployment was replaced');
-  });
-  await ctx.check(rollback, async () => {
-    const before = await secretOf();
-    await helmOn(test, ['rollback', 'vsmmu', '1']);
-    assert.equal((await cluster.admin.get(deployment)).spec.replicas, 2);
-    assert.deepEqual(await secretOf(), before);
-  });
-  await ctx.check(keeps, async () => {
-    const policies = '/apis/vsmmu.io/v1alpha1/policies';
-    const path = `${CRD_PATH}/policies.vsmmu.io`;
-    await cluster.admin.create(policies, {
-      apiVersion: 'vsmmu.io/v1alpha1',
-      kind: 'Policy',
-      metadata: { name: 'kept' },
-      spec: { priority: 7, unknownAts: 'no' },
-    });
-    // As an older chart would have left it: without a description.
-    await cluster.admin.patch(path, 'json', [
-      { op: 'remove', path: '/spec/versions/0/schema/openAPIV3Schema/description' },
-    ]);
-    await helmOn(test, ['upgrade', 'vsmmu', test.chart, '--server-side=true', '--force-conflicts']);
-    const { spec } = await cluster.admin.get(path);
-    assert.ok(spec.versions[0].schema.openAPIV3Schema.description.length > 0);
-    assert.equal((await cluster.admin.get(`${policies}/kept`)).spec.priority, 7);
-  });
-  await checkPolicy(test);
-  await ctx.check(uninstall, async () => {
-    await helmOn(test, ['uninstall', 'vsmmu']);
-    assert.deepEqual(
-      await leftOvers(cluster),
-      CRDS.map((name) => `${CRD_PATH} ${name}`),
-    );
-    // Installed anew over the kept ones, and without keeping them.
-    await helmOn(test, ['install', 'vsmmu', test.chart, '--set', 'crds.keep=false']);
-    await helmOn(test, ['uninstall', 'vsmmu']);
-    await eventually('nothing is left', async () => (await leftOvers(cluster)).length === 0);
-  });
-}
-
 async function checkPolicy(test) {
   const { ctx, cluster } = test;
   await ctx.check(policy, async () => {
@@ -430,6 +420,15 @@ async function checkPolicy(test) {
       ['another image', device, ours.replace('vsmmu:0.1.0', 'evil:1'), false],
       ['ours and another', device, ours.replace(']}]', ']},{"image":"evil:1"}]'), false],
       ['another image behind an escape', device, ours.replace('vsmmu', '\\u0065vil'), false],
+      [
+        'ours with what a policy adds',
+        device,
+        ours.replace(']}]', ',"--topology=complete","--unknown-ats=yes"]}]'),
+        true,
+      ],
+      ['ours with an argument of the user', device, ours.replace(']}]', ',"--socket-dir=/x"]}]'), false],
+      ['ours with a second key behind it', device, ours.replace('}]', ',"image":"evil:1"}]'), false],
+      ['ours with a line behind it', device, `${ours}\n`, false],
       ['none at all', device, undefined, false],
       ['another image for a VMI without our devices', {}, '[{"image":"evil:1"}]', true],
     ];
@@ -458,47 +457,6 @@ async function untilRefused(send) {
     'the policy is in force',
     async () => (await send()).status === 422 || (await send()).status === 403,
   );
-}
-
-/** Everything that carries the chart's label, in any namespace; Helm's own records too. */
-async function leftOvers(cluster) {
-  const query = { labelSelector: 'app.kubernetes.io/part-of=vsmmu' };
-  const collections = [
-    ...['secrets', 'services', 'serviceaccounts', 'pods', 'resourcequotas', 'configmaps'].map(
-      (name) => `/api/v1/${name}`,
-    ),
-    ...['deployments', 'daemonsets'].map((name) => `/apis/apps/v1/${name}`),
-    '/apis/policy/v1/poddisruptionbudgets',
-    '/apis/coordination.k8s.io/v1/leases',
-    CRD_PATH,
-    '/apis/networking.k8s.io/v1/networkpolicies',
-    ...['roles', 'rolebindings', 'clusterroles', 'clusterrolebindings'].map(
-      (name) => `/apis/rbac.authorization.k8s.io/v1/${name}`,
-    ),
-    ...[
-      'mutatingwebhookconfigurations',
-      'validatingwebhookconfigurations',
-      'validatingadmissionpolicies',
-      'validatingadmissionpolicybindings',
-    ].map((name) => `/apis/admissionregistration.k8s.io/v1/${name}`),
-  ];
-  const left = [];
-  for (const path of collections) {
-    const { items } = await cluster.admin.get(path, query);
-    left.push(...items.map(({ metadata }) => `${path} ${metadata.name}`));
-  }
-  const { items } = await cluster.admin.get(`/api/v1/namespaces/${NAMESPACE}/secrets`, {
-    labelSelector: 'owner=helm',
-  });
-  return [...left, ...items.map(({ metadata }) => metadata.name)];
-}
-
-async function helmOn({ ctx, helm, kubeconfig, folder }, args, options = {}) {
-  return ctx.run(helm, [...args, '--namespace', NAMESPACE, '--kubeconfig', kubeconfig], {
-    env: { HOME: folder, HELM_NO_PLUGINS: '1' },
-    timeoutSeconds: 180,
-    ...options,
-  });
 }
 
 async function render(
@@ -539,7 +497,20 @@ function withoutKeys(object) {
   );
 }
 
+/** A pod's account is looked up even in a dry run, where the account itself is only tried out. */
 async function dryRunApply(cluster, object, where) {
+  const { kind, metadata, spec } = object;
+  const account = kind === 'Pod' ? spec.serviceAccountName : undefined;
+  if (account !== undefined) await createAccount(cluster, metadata.namespace, account);
+  try {
+    await dryRunApplyObject(cluster, object, where);
+  } finally {
+    if (account !== undefined)
+      await cluster.admin.delete(`/api/v1/namespaces/${metadata.namespace}/serviceaccounts/${account}`);
+  }
+}
+
+async function dryRunApplyObject(cluster, object, where) {
   const { path } = pathsOf(object);
   const { status, body, warnings } = await cluster.admin.exchange('PATCH', path, {
     body: object,

@@ -104,6 +104,11 @@ export class Cluster {
 
   /** A real service-account token, bound to a pod where one is named; the account and the pod must exist. */
   async serviceAccountClient(namespace, name, pod) {
+    return this.client({ token: await this.serviceAccountToken(namespace, name, pod) });
+  }
+
+  /** A token for an hour. @returns {Promise<string>} */
+  async serviceAccountToken(namespace, name, pod) {
     const { status } = await this.admin.create(
       `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`,
       {
@@ -124,7 +129,7 @@ export class Cluster {
         },
       },
     );
-    return this.client({ token: status.token });
+    return status.token;
   }
 
   get auditLog() {
