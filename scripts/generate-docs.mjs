@@ -1,23 +1,16 @@
 // Writes the reference pages that come from code: docs/errors.md, docs/metrics.md, docs/cli.md and others.
 // With --check it only compares, and fails where a page is stale.
-import { build } from 'esbuild';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { parse } from 'yaml';
 import { compatibilityPage } from './docs/compatibility-page.mjs';
 import { cliPage } from './docs/cli-page.mjs';
+import { configurationPage } from './docs/configuration-page.mjs';
+import { crdsPage } from './docs/crds-page.mjs';
+import { labelsPage } from './docs/labels-page.mjs';
 import { loadCommands } from './docs/commands.mjs';
+import { load } from './docs/load.mjs';
 import { manPage } from './docs/man-page.mjs';
-
-async function load(entry) {
-  const result = await build({
-    entryPoints: [entry],
-    bundle: true,
-    write: false,
-    format: 'esm',
-    platform: 'node',
-  });
-  return import(`data:text/javascript,${encodeURIComponent(result.outputFiles[0].text)}`);
-}
 
 async function errorsPage() {
   const { ERROR_CODES } = await load('src/error-codes.ts');
@@ -72,6 +65,43 @@ async function metricsPage() {
   ].join('\n');
 }
 
+async function configuration() {
+  const { configSchema, ruleSchema, selectorSchema } = await load('src/kubelet/config/config-file.ts');
+  const { TEMPLATE_FIELDS } = await load('src/kubelet/config/name-template.ts');
+  return configurationPage({
+    configSchema,
+    ruleSchema,
+    selectorSchema,
+    fields: Object.keys(TEMPLATE_FIELDS),
+  });
+}
+
+async function crds() {
+  const folder = 'charts/vsmmu/files/crds';
+  const files = (await readdir(folder)).sort();
+  return crdsPage(
+    await Promise.all(files.map(async (file) => parse(await readFile(`${folder}/${file}`, 'utf8')))),
+  );
+}
+
+async function labels() {
+  const annotations = await load('src/kubevirt/annotations.ts');
+  const { BASELINE_ANNOTATION } = await load('src/fleet/effective-policy.ts');
+  const { LABEL_KEYS } = await load('src/fleet/node-labels.ts');
+  const { memberLabel } = await load('src/fleet/baseline-object.ts');
+  const { TAINT_KEY } = await load('src/kubelet/dra/slices.ts');
+  const { DRA_DRIVER } = await load('src/cluster/dra-resources.ts');
+  const { DEFAULT_DOMAIN } = await load('src/kubelet/resource-name.ts');
+  return labelsPage({
+    annotations: { ...annotations, BASELINE_ANNOTATION },
+    labelKeys: LABEL_KEYS,
+    memberLabel: memberLabel(''),
+    taint: TAINT_KEY,
+    domain: DEFAULT_DOMAIN,
+    driver: DRA_DRIVER,
+  });
+}
+
 const { all: commands } = await loadCommands();
 const { version } = JSON.parse(await readFile('package.json', 'utf8'));
 const { COMPATIBILITY, COMBINATIONS } = await load('src/doctor/compatibility.ts');
@@ -80,6 +110,9 @@ const pages = {
   'docs/errors.md': await errorsPage(),
   'docs/metrics.md': await metricsPage(),
   'docs/cli.md': cliPage(commands),
+  'docs/configuration.md': await configuration(),
+  'docs/crds.md': await crds(),
+  'docs/labels.md': await labels(),
   'docs/compatibility.md': compatibilityPage(compatibility),
   'docs/compatibility.json': `${JSON.stringify(compatibility, null, 2)}\n`,
   'docs/man/vsmmu.1': manPage(commands, version),

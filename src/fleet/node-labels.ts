@@ -7,7 +7,9 @@ import type { NodeProfile } from '../cluster/node-profile.js';
 const PREFIX = 'vsmmu.io/';
 const BASELINE_PREFIX = memberLabel('');
 /** Every label that the controller gives beside those of baselines; all of them, so that it can take them away. */
-const KEYS = ['accel', 'ats', 'ril', 'ssidsize', 'oas', 'cmdqv', 'profile'].map((key) => `${PREFIX}${key}`);
+export const LABEL_KEYS = ['accel', 'ats', 'ril', 'ssidsize', 'oas', 'cmdqv', 'profile'].map(
+  (key) => `${PREFIX}${key}`,
+);
 
 /**
  * Labels of a node, for selectors of people: with the least of its usable SMMUs, as in a baseline of this node alone.
@@ -42,7 +44,9 @@ export function labelPatch(
   present: Labels,
   wanted: Labels,
 ): Readonly<Record<string, string | null>> | undefined {
-  const ours = Object.keys(present).filter((key) => KEYS.includes(key) || key.startsWith(BASELINE_PREFIX));
+  const ours = Object.keys(present).filter(
+    (key) => LABEL_KEYS.includes(key) || key.startsWith(BASELINE_PREFIX),
+  );
   const changes: Record<string, string | null> = {};
   for (const [key, value] of Object.entries(wanted)) if (present[key] !== value) changes[key] = value;
   for (const key of ours) if (wanted[key] === undefined) changes[key] = null;

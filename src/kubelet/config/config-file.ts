@@ -67,39 +67,57 @@ const name = z.string().superRefine((template, issue) => {
     issue.addIssue({ code: 'custom', message: `the kubelet takes no such name: ${fault}` });
 });
 
-const selector = z.strictObject({
-  vendor: oneOrMore(hexId).optional(),
-  device: oneOrMore(hexId).optional(),
-  class: oneOrMore(classPrefix).optional(),
-  driver: oneOrMore(z.string().min(1)).optional(),
-  bdf: oneOrMore(bdf).optional(),
-  numa: oneOrMore(z.number().int().nonnegative()).optional(),
-  smmu: oneOrMore(z.string().min(1)).optional(),
-  physicalFunction: oneOrMore(bdf).optional(),
-  ats: oneOrMore(yesNo).optional(),
-  accel: oneOrMore(yesNo).optional(),
-  cmdqv: oneOrMore(yesNo).optional(),
-  ril: oneOrMore(yesNo).optional(),
-  pasidBits: bits.optional(),
-  oas: bits.optional(),
+const YES_NO = '`yes`, `no`, `unknown`';
+const BOUNDS = 'a number or a bound: `16`, `">= 16"`';
+
+/** Descriptions are those of docs/configuration.md, which is made from them. */
+export const selectorSchema = z.strictObject({
+  vendor: oneOrMore(hexId).optional().describe('PCI vendor, four hex digits in quotes'),
+  device: oneOrMore(hexId).optional().describe('PCI device, four hex digits in quotes'),
+  class: oneOrMore(classPrefix).optional().describe("the class code's first two, four or six hex digits"),
+  driver: oneOrMore(z.string().min(1)).optional().describe('name of its driver'),
+  bdf: oneOrMore(bdf).optional().describe('PCI address: `"0009:01:00.0"`'),
+  numa: oneOrMore(z.number().int().nonnegative()).optional().describe('number of its NUMA node'),
+  smmu: oneOrMore(z.string().min(1)).optional().describe('name of its SMMU in sysfs'),
+  physicalFunction: oneOrMore(bdf).optional().describe('PCI address; selects the virtual functions of it'),
+  ats: oneOrMore(yesNo).optional().describe(`effective ATS: ${YES_NO}`),
+  accel: oneOrMore(yesNo).optional().describe(`can its SMMU carry an accelerated vSMMU? ${YES_NO}`),
+  cmdqv: oneOrMore(yesNo).optional().describe(`has its SMMU a CMDQV? ${YES_NO}`),
+  ril: oneOrMore(yesNo).optional().describe(`has its SMMU range invalidation? ${YES_NO}`),
+  pasidBits: bits.optional().describe(`bits of PASID that a guest can use, ${BOUNDS}`),
+  oas: bits.optional().describe(`output address bits of its SMMU, ${BOUNDS}`),
 });
 
-const configSchema = z.strictObject({
-  apiVersion: z.literal(CONFIG_API_VERSION, { error: `must be ${CONFIG_API_VERSION}` }),
-  kind: z.literal(CONFIG_KIND, { error: `must be ${CONFIG_KIND}` }),
-  resources: z
-    .array(
-      z.strictObject({
-        name,
-        select: oneOrMore(selector).optional(),
-        unknown: z.enum(['excluded', 'included'], { error: 'write excluded or included' }).optional(),
-      }),
-    )
-    .default([]),
-  /** A template, or false. */
-  otherwise: z.union([name, z.literal(false)]).default(DEFAULT_TEMPLATE),
-  iommufd: z.enum(IOMMUFD_POLICIES).optional(),
-  cdi: z.boolean().optional(),
+export const ruleSchema = z.strictObject({
+  name: name.describe('the resource, or a template of it'),
+  select: oneOrMore(selectorSchema)
+    .optional()
+    .describe('one selector or a list, of which any will do; without it every device'),
+  unknown: z
+    .enum(['excluded', 'included'], { error: 'write excluded or included' })
+    .optional()
+    .describe('does a bound hold on a number that is unknown? `excluded` (default) or `included`'),
+});
+
+export const configSchema = z.strictObject({
+  apiVersion: z
+    .literal(CONFIG_API_VERSION, { error: `must be ${CONFIG_API_VERSION}` })
+    .describe(`\`${CONFIG_API_VERSION}\``),
+  kind: z.literal(CONFIG_KIND, { error: `must be ${CONFIG_KIND}` }).describe(`\`${CONFIG_KIND}\``),
+  resources: z.array(ruleSchema).default([]).describe('rules; the first that matches names a device'),
+  otherwise: z
+    .union([name, z.literal(false)])
+    .default(DEFAULT_TEMPLATE)
+    .describe(
+      `name of devices that no rule matches, \`${DEFAULT_TEMPLATE}\` by default; \`false\`: not advertised`,
+    ),
+  iommufd: z
+    .enum(IOMMUFD_POLICIES)
+    .optional()
+    .describe(
+      `${IOMMUFD_POLICIES.map((policy) => `\`${policy}\``).join(' or ')}; without it as \`--iommufd\` says`,
+    ),
+  cdi: z.boolean().optional().describe('hand nodes out by CDI instead of by path; `false` by default'),
 });
 
 /** @throws VsmmuError CONFIG_UNREADABLE, CONFIG_MALFORMED with every fault and its line */
