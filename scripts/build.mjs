@@ -26,9 +26,10 @@ const quietHttp = {
 /**
  * @param {string} outdir emptied first
  * @param {Record<string, string>} entryPoints
+ * @param {{ sourcemap?: boolean, alias?: Record<string, string> }} options alias: packages that others stand in for
  * @returns {Promise<import('esbuild').Metafile>} what went in
  */
-export async function bundle(outdir, entryPoints = PROGRAMS, { sourcemap = true } = {}) {
+export async function bundle(outdir, entryPoints = PROGRAMS, { sourcemap = true, alias = {} } = {}) {
   const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8'));
   await rm(outdir, { recursive: true, force: true });
   const { metafile } = await build({
@@ -44,6 +45,7 @@ export async function bundle(outdir, entryPoints = PROGRAMS, { sourcemap = true 
     minifySyntax: true,
     minifyWhitespace: true,
     sourcemap,
+    alias,
     metafile: true,
     legalComments: 'none',
     chunkNames: 'chunks/[name]-[hash]',

@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -80,6 +80,20 @@ onLinux('the image’s root file system (needs Linux)', () => {
       const { mode } = lstatSync(path(file));
       if (file !== 'tmp') expect({ file, mode: mode & 0o6022 }).toEqual({ file, mode: 0 });
     }
+  });
+
+  test('holds no client that reads kubeconfigs, and says so when it is asked to', () => {
+    const sbom = sbomSchema.parse(JSON.parse(readFileSync(path('app', 'sbom.cdx.json'), 'utf8')));
+    expect(sbom.components.map(({ name }) => name)).not.toContain('@kubernetes/client-node');
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [path('app', 'vsmmu.js'), 'nodes', '--kubeconfig', 'x'],
+      { encoding: 'utf8' },
+    );
+    expect({ status, stderr }).toMatchObject({
+      status: 3,
+      stderr: expect.stringMatching(/^error\[KUBE_CONFIG\] at x: .*this image reads no kubeconfig/),
+    });
   });
 
   test('has a bill of materials that agrees with the lockfile', () => {

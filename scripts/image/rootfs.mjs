@@ -25,7 +25,14 @@ const APP = join(out, 'app');
 
 await rm(out, { recursive: true, force: true });
 await mkdir(APP, { recursive: true });
-const metafile = await bundle(APP, { vsmmu: 'src/cli/main.ts' }, { sourcemap: false });
+const metafile = await bundle(
+  APP,
+  { vsmmu: 'src/cli/main.ts' },
+  {
+    sourcemap: false,
+    alias: { '@kubernetes/client-node': join(root, 'scripts', 'image', 'no-kubeconfig.mjs') },
+  },
+);
 const packages = await packagesOf(metafile, process.arch);
 await layNode(values.node);
 await layKoffi();
