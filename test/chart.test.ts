@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -366,6 +367,24 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
       '/var/lib/kubelet/device-plugins',
       '/var/lib/kubelet/plugins/vsmmu.io',
     ]);
+  });
+
+  test('a released chart names its image by digest, and takes no other kind of hook', () => {
+    const dir = mkdtempSync(join(tmpdir(), 'vsmmu-release-'));
+    try {
+      const chart = join(dir, 'vsmmu');
+      const image = `registry.example.org/team/vsmmu@${DIGEST}`;
+      execFileSync(process.execPath, ['scripts/chart/pin.mjs', chart, image]);
+      expect(runHelm('lint', '--strict', chart).status).toBe(0);
+      const webhook = podSpecOf(objectOf(renderObjects({ chart }), 'Deployment', 'vsmmu-webhook'));
+      expect(webhook.containers[0]?.image).toBe(image);
+      expect(webhook.containers[0]?.args).toContain(`--hook-image=${image}`);
+      const { status, stderr } = renderChart({ chart, set: ['image.digest='] });
+      expect(status).not.toBe(0);
+      expect(stderr).toContain('has no digest');
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   describe('images', () => {
