@@ -63,7 +63,8 @@ function section({ path, description, usage, options, examples, arguments: words
 /** Those that run as they stand (docs/blocks.mjs), and those that a test of their own runs. */
 function exampleBlocks(path, examples) {
   const isHere = (example) =>
-    path === 'vsmmu version' || (/--host|--batch/.test(example) && path !== 'vsmmu agent');
+    path === 'vsmmu version' ||
+    (/--host|--batch/.test(example) && !['vsmmu agent', 'vsmmu record'].includes(path));
   const here = examples.filter(isHere);
   const elsewhere = examples.filter((example) => !isHere(example));
   if (elsewhere.length > 0 && ELSEWHERE[path] === undefined)
