@@ -8,13 +8,14 @@ import { NAMESPACE } from '../webhook/vmi.mjs';
 import { AGENT, agentChecks } from './agent.mjs';
 import { Installation, OWN_NAMESPACE } from './installation.mjs';
 import { loadProduct } from '../kubernetes/product.mjs';
+import { SLICE, sliceChecks } from './slices.mjs';
 import { VALUES, valueChecks } from './values.mjs';
 
 export const suite = {
   name: 'admission',
-  needs: 'Go, for kube-apiserver and etcd',
+  needs: 'Go, for kube-apiserver and etcd; Helm of npm',
   timeoutMinutes: 8,
-  checks: [AGENT, VALUES].flatMap((names) => Object.values(names)),
+  checks: [AGENT, SLICE, VALUES].flatMap((names) => Object.values(names)),
   async run(ctx) {
     const product = await loadProduct(ctx);
     const cluster = await Cluster.start(ctx);
@@ -28,6 +29,7 @@ export const suite = {
         await admin.create('/api/v1/namespaces', { metadata: { name } });
       }
       await agentChecks(ctx, cluster, product);
+      await sliceChecks(ctx, cluster);
       installation = await Installation.create(ctx, cluster, product);
       await valueChecks(ctx, cluster, product, installation);
     } finally {
