@@ -69,12 +69,9 @@ async function load(measure, servers, { ca, body, kilobytes, concurrent }) {
   const results = servers.map(() => ({ perCpuSecond: [], p50: [], p99: [] }));
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const [index, [, server]] of servers.entries()) {
-      const before = server.cpuMs();
-      const latencies = await burst(server.url, ca, body, concurrent);
+      const { latencies, cpuMs } = await burst(server, ca, body, concurrent);
       if (round < 0) continue;
-      results[index].perCpuSecond.push(
-        (1000 * latencies.length) / Math.max(TICK_MS, server.cpuMs() - before),
-      );
+      results[index].perCpuSecond.push((1000 * latencies.length) / Math.max(TICK_MS, cpuMs));
       results[index].p50.push(quantile(latencies, 0.5));
       results[index].p99.push(quantile(latencies, 0.99));
     }
@@ -94,17 +91,24 @@ async function load(measure, servers, { ca, body, kilobytes, concurrent }) {
   }
 }
 
-/** Latencies, milliseconds, of so many requests over kept connections. */
-async function burst(url, ca, body, concurrent) {
-  const agent = new Agent({ keepAlive: true, maxSockets: concurrent, ca });
+/** How many connections are opened at once, before anything is measured. */
+const WAVE = 20;
+
+/** Latencies, milliseconds, of so many requests over as many open connections as there are callers, and the server's CPU time. */
+async function burst(server, ca, body, concurrent) {
+  const ask = (agent) => post(`${server.url}/mutate?timeout=10s`, agent, body);
+  const agents = Array.from({ length: concurrent }, () => new Agent({ keepAlive: true, maxSockets: 1, ca }));
+  for (let i = 0; i < concurrent; i += WAVE) await Promise.all(agents.slice(i, i + WAVE).map(ask));
+  const before = server.cpuMs();
   const latencies = [];
   let left = Math.max(REQUESTS, 2 * concurrent);
-  const worker = async () => {
-    while (left-- > 0) latencies.push(await post(`${url}/mutate?timeout=10s`, agent, body));
+  const caller = async (agent) => {
+    while (left-- > 0) latencies.push(await ask(agent));
   };
-  await Promise.all(Array.from({ length: concurrent }, worker));
-  agent.destroy();
-  return latencies;
+  await Promise.all(agents.map(caller));
+  const cpuMs = server.cpuMs() - before;
+  for (const agent of agents) agent.destroy();
+  return { latencies, cpuMs };
 }
 
 function post(url, agent, body) {

@@ -33,7 +33,7 @@ export async function loadProduct(ctx) {
     external: ['koffi'],
     logLevel: 'error',
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: "import { createRequire as requireOf } from 'node:module'; const require = requireOf(import.meta.url);",
     },
   });
   return import(pathToFileURL(outfile).href);
