@@ -1,4 +1,5 @@
-import { createRequire } from 'node:module';
+// Under another name: who bundles this may declare createRequire in a banner.
+import { createRequire as requireFrom } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import * as z from 'zod/mini';
 import { messageOf } from '../errors.js';
@@ -89,7 +90,7 @@ export class CallThread {
   #broken: Error | undefined;
 
   constructor() {
-    const koffi = createRequire(import.meta.url).resolve('koffi');
+    const koffi = requireFrom(import.meta.url).resolve('koffi');
     this.#worker = new Worker(PROGRAM, { eval: true, workerData: { koffi } });
     this.#worker.unref();
     this.#worker.on('message', (message: unknown) => {
