@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+import { FolderHints } from '../src/host/hints.js';
 import { startAgent } from '../src/kubelet/start-agent.js';
 import { silentLog } from '../src/log/log.js';
 import { HostTree, type FunctionOfHost } from './kubelet-host.js';
@@ -45,7 +46,7 @@ function start(...functions: readonly FunctionOfHost[]): HostTree {
       iommufd: 'auto',
       cdiDir: join(dir, 'cdi'),
       rescanMs: 20,
-      hints: [join(host.root, 'dev/vfio')],
+      hints: [new FolderHints([join(host.root, 'dev/vfio')])],
       log: silentLog,
     },
     abort.signal,

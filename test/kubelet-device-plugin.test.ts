@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { FolderHints } from '../src/host/hints.js';
 import { DevicePlugin } from '../src/gen/kubelet/deviceplugin/v1beta1/api_pb.js';
 import { Registration as PluginRegistration } from '../src/gen/kubelet/pluginregistration/v1/api_pb.js';
 import { unixClient } from '../src/grpc/client.js';
@@ -63,7 +64,7 @@ function start(functions: readonly FunctionOfHost[], options: Partial<StartOptio
       iommufd: 'auto',
       cdiDir: join(dir, 'cdi'),
       rescanMs: 20,
-      hints: [join(host.root, 'dev/vfio')],
+      hints: [new FolderHints([join(host.root, 'dev/vfio')])],
       log: silentLog,
       ...options,
     },

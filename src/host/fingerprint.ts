@@ -8,7 +8,7 @@ const FOLDERS = ['/sys/class/vfio-dev', '/sys/class/iommu', '/dev/vfio', '/dev/v
  * Changes when a function comes or goes, a driver is bound or unbound, or a node appears: one system call for each
  * function and a few for the host. An unchanged host needs no more than that.
  */
-export function fingerprint(source: HostSource): string {
+export function fingerprint(source: Pick<HostSource, 'list' | 'readLink'>): string {
   const functions = source.list(PCI_DEVICES);
   const parts = (functions.ok ? functions.value : []).map((name) => {
     const driver = source.readLink(`${PCI_DEVICES}/${name}/driver`);

@@ -1,4 +1,4 @@
-import { watch, type FSWatcher } from 'node:fs';
+import { statSync, watch, type FSWatcher } from 'node:fs';
 
 /** Something that tells when a second look may be worth it. A hint may be false; a missed one is what rescans are for. */
 export interface HintSource {
@@ -7,55 +7,76 @@ export interface HintSource {
   close(): void;
 }
 
+/** What inotify cannot tell is seen so late at the most, ms: a folder that came, was replaced, or has no watch. */
+const LOOK_MS = 500;
+
+interface Watched {
+  readonly inode: number;
+  readonly changed: number;
+  /** undefined: no inotify instance was left. */
+  readonly watcher: FSWatcher | undefined;
+}
+
 /**
  * inotify on folders. devtmpfs tells of nodes that come and go; sysfs does not tell of its own entries (kernfs
- * raises no events for what the kernel makes), so only folders of /dev are worth watching.
+ * raises no events for what the kernel makes), so only folders of /dev and of files are worth watching.
  */
 export class FolderHints implements HintSource {
   readonly #paths: readonly string[];
-  readonly #watchers = new Map<string, FSWatcher>();
+  readonly #watched = new Map<string, Watched>();
   #hint: (origin: string) => void = () => undefined;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(paths: readonly string[]) {
     this.#paths = paths;
   }
 
   listen(hint: (origin: string) => void): void {
+    this.#look();
     this.#hint = hint;
-    this.#watchMissing();
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer.unref();
   }
 
   close(): void {
-    for (const watcher of this.#watchers.values()) watcher.close();
-    this.#watchers.clear();
+    clearInterval(this.#timer);
+    for (const { watcher } of this.#watched.values()) watcher?.close();
+    this.#watched.clear();
   }
 
   /** A folder such as /dev/vfio/devices comes with the first device and goes with the last. */
-  #watchMissing(): void {
-    for (const path of this.#paths) if (!this.#watchers.has(path)) this.#watch(path);
-  }
-
-  #watch(path: string): void {
-    try {
-      const watcher = watch(path, { persistent: false }, (event, name) => {
-        if (event === 'rename' && this.#paths.some((other) => other === `${path}/${name ?? ''}`))
-          this.#rewatch(name, path);
-        this.#hint(path);
-        this.#watchMissing();
-      });
-      watcher.on('error', () => this.#drop(path));
-      this.#watchers.set(path, watcher);
-    } catch {
-      // Not there, or no inotify instance left: its parent, or the slow rescan, sees what happens.
+  #look(): void {
+    for (const path of this.#paths) {
+      const found = stateOf(path);
+      const known = this.#watched.get(path);
+      const same = found?.inode === known?.inode;
+      if (same && (known?.watcher !== undefined || found?.changed === known?.changed)) continue;
+      known?.watcher?.close();
+      this.#watched.delete(path);
+      if (found !== undefined) this.#watched.set(path, { ...found, watcher: this.#watch(path) });
+      this.#hint(path);
     }
   }
 
-  #rewatch(name: string | null, parent: string): void {
-    this.#drop(`${parent}/${name ?? ''}`);
+  #watch(path: string): FSWatcher | undefined {
+    try {
+      const watcher = watch(path, { persistent: false }, () => {
+        this.#hint(path);
+        this.#look();
+      });
+      watcher.on('error', () => watcher.close());
+      return watcher;
+    } catch {
+      return undefined;
+    }
   }
+}
 
-  #drop(path: string): void {
-    this.#watchers.get(path)?.close();
-    this.#watchers.delete(path);
+function stateOf(path: string): { readonly inode: number; readonly changed: number } | undefined {
+  try {
+    const { ino, mtimeMs } = statSync(path);
+    return { inode: ino, changed: mtimeMs };
+  } catch {
+    return undefined;
   }
 }

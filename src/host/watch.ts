@@ -1,18 +1,14 @@
-import { pause } from './pause.js';
+import { ChangeBell, type ChangeBellOptions } from './change-bell.js';
 import { fingerprint } from './fingerprint.js';
-import type { HintSource } from './hints.js';
 import type { HostSource } from './host-source.js';
 import { diffReports, type HostChange } from './report-diff.js';
 import type { HostReport } from './report.js';
 
-export interface WatchOptions {
+export interface WatchOptions extends Omit<ChangeBellOptions, 'rescanMs'> {
   /** The host as it is now, for a cheap look whether anything changed. */
   readonly source: HostSource;
   readonly scan: (signal: AbortSignal) => Promise<HostReport>;
   readonly signal: AbortSignal;
-  readonly hints: readonly HintSource[];
-  /** A binding makes several events; what comes within this time is one look. */
-  readonly settleMs?: number;
   /** Between two looks without a hint. */
   readonly rescanMs?: number;
 }
@@ -23,8 +19,6 @@ export interface HostUpdate {
   readonly changes: readonly HostChange[];
 }
 
-/** Short enough for "within a second", long enough for the events of one binding. */
-const SETTLE_MS = 100;
 const RESCAN_MS = 30_000;
 
 /**
@@ -32,24 +26,18 @@ const RESCAN_MS = 30_000;
  * the host unchanged costs one system call for each function, and nothing is told.
  */
 export async function* watchHost(options: WatchOptions): AsyncGenerator<HostUpdate, void, void> {
-  const { source, scan, signal, hints } = options;
-  const bell = new Bell(options.rescanMs ?? RESCAN_MS, signal);
-  for (const hint of hints) hint.listen(() => bell.ring());
+  const { source, scan, signal } = options;
+  const bell = new ChangeBell({ ...options, rescanMs: options.rescanMs ?? RESCAN_MS });
   // A generator that nobody asks again never reaches its end: the signal alone must free what it holds.
-  const release = () => {
-    for (const hint of hints) hint.close();
-    bell.close();
-  };
+  const release = () => bell.close();
   signal.addEventListener('abort', release, { once: true });
   try {
     let seen = fingerprint(source);
     let report = await scan(signal);
     yield { report, changes: [] };
-    while (await bell.rung()) {
-      await pause(options.settleMs ?? SETTLE_MS, signal);
-      bell.silence();
+    while ((await bell.next(signal)) !== 'end') {
       const now = fingerprint(source);
-      if (now === seen || isAborted(signal)) continue;
+      if (now === seen) continue;
       seen = now;
       const next = await scan(signal);
       const changes = diffReports(report, next);
@@ -68,42 +56,4 @@ export async function* watchHost(options: WatchOptions): AsyncGenerator<HostUpda
 /** The abort may have come while something else was awaited. */
 function isAborted(signal: AbortSignal): boolean {
   return signal.aborted;
-}
-
-/** Remembers that it was rung while nobody waited. */
-class Bell {
-  readonly #signal: AbortSignal;
-  readonly #timer: NodeJS.Timeout;
-  #rang = false;
-  #wake: () => void = () => undefined;
-
-  constructor(everyMs: number, signal: AbortSignal) {
-    this.#signal = signal;
-    this.#timer = setInterval(() => this.ring(), everyMs);
-  }
-
-  ring(): void {
-    this.#rang = true;
-    this.#wake();
-  }
-
-  silence(): void {
-    this.#rang = false;
-  }
-
-  /** @returns false when the signal aborted */
-  async rung(): Promise<boolean> {
-    if (!this.#rang)
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        if (this.#signal.aborted) resolve();
-      });
-    return !this.#signal.aborted;
-  }
-
-  /** Wakes who waits, so that it sees the abort. */
-  close(): void {
-    clearInterval(this.#timer);
-    this.ring();
-  }
 }

@@ -1,6 +1,8 @@
 import type { Bdf } from '../bdf.js';
-import { joinSignals } from '../cluster/joined-signal.js';
 import { messageOf, VsmmuError } from '../errors.js';
+import { ChangeBell } from '../host/change-bell.js';
+import { fingerprint } from '../host/fingerprint.js';
+import type { HintSource } from '../host/hints.js';
 import type { HostSource } from '../host/host-source.js';
 import type { HostReport } from '../host/report.js';
 import type { Log } from '../log/log.js';
@@ -38,8 +40,8 @@ export interface AgentOptions {
   readonly cdiDir: string;
   /** Between two scans without a hint, ms. */
   readonly rescanMs: number;
-  /** Directories whose changes mean that devices came or went; none for a recording. */
-  readonly hints: readonly string[];
+  /** What tells that devices came or went; none for a recording. */
+  readonly hints: readonly HintSource[];
   /** What is handed out; shared with the DRA driver. */
   readonly claims: GroupClaims;
   readonly metrics: Metrics;
@@ -54,7 +56,6 @@ export interface AgentOptions {
 const RECONCILE_MS = 5_000;
 /** The same while a claim waits to be seen in use. */
 const RECONCILE_SOON_MS = 500;
-const SETTLE_MS = 200;
 const NO_INVENTORY: Inventory = { resources: new Map(), notAdvertised: [] };
 
 /** Advertises a node's devices to its kubelet. */
@@ -62,7 +63,7 @@ export class Agent {
   readonly #options: AgentOptions;
   readonly #directories: KubeletDirectories;
   readonly #watch: DirectoryWatch;
-  readonly #hints: readonly DirectoryWatch[];
+  readonly #bell: ChangeBell;
   readonly #plugins: ResourcePlugins;
   readonly #cdi: PciCdiSpec;
   /** As the last scan found it; undefined: not looked at yet. */
@@ -70,14 +71,13 @@ export class Agent {
   #inventory = NO_INVENTORY;
   #taking: Promise<void> = Promise.resolve();
   #publishing = false;
-  #nudge = new AbortController();
 
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#directories = kubeletDirectories(options.kubeletDir);
     const { devicePlugins, pluginsRegistry } = this.#directories;
     this.#watch = new DirectoryWatch(options.mode === 'register' ? devicePlugins : pluginsRegistry);
-    this.#hints = options.hints.map((path) => new DirectoryWatch(path));
+    this.#bell = new ChangeBell(options);
     this.#cdi = new PciCdiSpec(options.cdiDir);
     this.#plugins = new ResourcePlugins({
       mode: options.mode,
@@ -89,7 +89,7 @@ export class Agent {
       watch: this.#watch,
       log: options.log,
       metrics: options.metrics,
-      onOutdated: () => this.#nudge.abort(),
+      onOutdated: () => this.#bell.ring(),
     });
     options.claims.onChange(() => this.#publishSoon());
   }
@@ -132,7 +132,7 @@ export class Agent {
         this.#keepReconciling(signal),
       ]);
     } finally {
-      for (const watch of this.#hints) watch.close();
+      this.#bell.close();
       await this.#plugins.close();
       this.#watch.close();
     }
@@ -153,10 +153,30 @@ export class Agent {
 
   async #keepScanning(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      this.#nudge = new AbortController();
+      const seen = fingerprint(this.#options.source);
       await this.#rescan(signal);
-      await this.#untilHint(signal);
+      await this.#untilChange(seen, signal);
     }
+  }
+
+  /**
+   * Until something may have changed. Without a hint that costs one look at the host from time to time, and a scan
+   * only where it shows a change, or where a device did not answer and may now.
+   */
+  async #untilChange(seen: string, signal: AbortSignal): Promise<void> {
+    while ((await this.#bell.next(signal)) === 'rescan') {
+      if (this.#unanswered || fingerprint(this.#options.source) !== seen) return;
+    }
+  }
+
+  /** Is there a device of which more may become known without anything to be seen in sysfs? */
+  get #unanswered(): boolean {
+    return (
+      this.#host?.devices.some(
+        ({ vfio, effectiveAts, effectivePasidBits }) =>
+          vfio && !(effectiveAts.known && effectivePasidBits.known),
+      ) ?? true
+    );
   }
 
   /** A new configuration names devices anew: nothing of what the former one named is kept. */
@@ -277,18 +297,5 @@ export class Agent {
     } catch (error) {
       log.debug('The kubelet does not tell which devices pods have.', { reason: messageOf(error) });
     }
-  }
-
-  async #untilHint(signal: AbortSignal): Promise<void> {
-    const settled = new AbortController();
-    const stop = joinSignals(signal, settled.signal, this.#nudge.signal);
-    const { rescanMs } = this.#options;
-    await Promise.race([
-      pause(rescanMs, stop.signal),
-      ...this.#hints.map((watch) => watch.hint(stop.signal)),
-    ]);
-    settled.abort();
-    // Binding a driver makes several nodes; one scan shall see them all.
-    await pause(Math.min(SETTLE_MS, rescanMs), signal);
   }
 }

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { ExitStatus, VsmmuError } from '../../errors.js';
+import { liveHints } from '../../host/live-hints.js';
 import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
 import { REPLY_CACHE } from '../../host/reply-cache.js';
@@ -87,7 +88,7 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
         },
         rescanMs: options.rescanSeconds * 1000,
         // A reader's answers come as a new file in its folder.
-        hints: host === undefined ? ['/dev/vfio', '/dev/vfio/devices', dirname(REPLY_CACHE)] : [],
+        hints: host === undefined ? await liveHints(dirname(REPLY_CACHE)) : [],
         log,
       },
       signal,

@@ -1,9 +1,8 @@
 import { ExitStatus, VsmmuError } from '../../errors.js';
-import { FolderHints, type HintSource } from '../../host/hints.js';
+import { liveHints } from '../../host/live-hints.js';
 import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
 import type { HostChange } from '../../host/report-diff.js';
-import { UeventHints } from '../../host/uevents.js';
 import { watchHost } from '../../host/watch.js';
 import type { CliIo } from '../io.js';
 import { printable, type OutputFormat } from '../output.js';
@@ -13,9 +12,6 @@ export interface ProbeWatchOptions {
   readonly host?: string | undefined;
   readonly output: OutputFormat;
 }
-
-/** Folders in which device nodes come and go. */
-const NODE_FOLDERS = ['/dev', '/dev/vfio', '/dev/vfio/devices'];
 
 /**
  * `vsmmu probe --watch`: what changes on this host, until it is interrupted. One line each: for people, or with
@@ -32,7 +28,7 @@ export async function runProbeWatch(options: ProbeWatchOptions, io: CliIo): Prom
   const updates = watchHost({
     source,
     signal: io.signal,
-    hints: await hints(),
+    hints: await liveHints(),
     // Opened for each scan: a live host holds the probe lock while it is open.
     scan: async (signal) => {
       const scanned = await openHost();
@@ -52,12 +48,6 @@ export async function runProbeWatch(options: ProbeWatchOptions, io: CliIo): Prom
   }
   await source.close();
   return ExitStatus.ok;
-}
-
-async function hints(): Promise<HintSource[]> {
-  const uevents = await UeventHints.open();
-  const folders = new FolderHints(NODE_FOLDERS);
-  return uevents === undefined ? [folders] : [uevents, folders];
 }
 
 function describe(change: HostChange): string {

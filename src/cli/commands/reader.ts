@@ -1,8 +1,9 @@
 import { ExitStatus, messageOf } from '../../errors.js';
+import { ChangeBell } from '../../host/change-bell.js';
+import { liveHints } from '../../host/live-hints.js';
 import { openHost, type OpenHostOptions } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
 import type { HostReport } from '../../host/report.js';
-import { DirectoryWatch } from '../../kubelet/directory-watch.js';
 import type { Log } from '../../log/log.js';
 import { winstonLog, type LogFormat, type LogLevel } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
@@ -18,9 +19,6 @@ export interface ReaderCommandOptions extends Pick<OpenHostOptions, 'root' | 'ca
 /** A device may take 30 s and more to open; the agent shall have the answers of the others meanwhile. */
 const PATIENCE_MS = 5_000;
 
-/** New nodes here mean that a device was bound. */
-const WATCHED = ['/dev/vfio', '/dev/vfio/devices'];
-
 /**
  * `vsmmu reader`: asks the kernel what only a privileged process may ask, and keeps the answers under /run/vsmmu,
  * where `vsmmu agent --no-bind` finds them. It needs neither a network nor a token, so the one process of a node
@@ -28,20 +26,16 @@ const WATCHED = ['/dev/vfio', '/dev/vfio/devices'];
  */
 export async function runReader(options: ReaderCommandOptions, io: CliIo): Promise<ExitStatus> {
   const log = winstonLog(io.stderr, { level: options.logLevel, format: options.logFormat });
-  const watches = WATCHED.map((path) => new DirectoryWatch(path));
+  const bell = options.once
+    ? undefined
+    : new ChangeBell({ hints: await liveHints(), rescanMs: options.rescanSeconds * 1000 });
   try {
     let told = '';
-    for (;;) {
+    do {
       told = await read(options, io.signal, log, told);
-      if (options.once || io.signal.aborted) break;
-      const ms = options.rescanSeconds * 1000;
-      const woken = new AbortController();
-      const stop = AbortSignal.any([io.signal, woken.signal]);
-      await Promise.race(watches.map((watch) => watch.hint(stop, ms)));
-      woken.abort();
-    }
+    } while (bell !== undefined && !io.signal.aborted && (await bell.next(io.signal)) !== 'end');
   } finally {
-    for (const watch of watches) watch.close();
+    bell?.close();
   }
   return ExitStatus.ok;
 }
