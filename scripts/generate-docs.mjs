@@ -4,6 +4,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parse } from 'yaml';
 import { compatibilityPage } from './docs/compatibility-page.mjs';
+import { faultsPage } from './docs/faults-page.mjs';
 import { cliPage } from './docs/cli-page.mjs';
 import { configurationPage } from './docs/configuration-page.mjs';
 import { crdsPage } from './docs/crds-page.mjs';
@@ -117,6 +118,8 @@ const pages = {
   'docs/compatibility.json': `${JSON.stringify(compatibility, null, 2)}\n`,
   'docs/man/vsmmu.1': manPage(commands, version),
 };
+const json = async (file) => JSON.parse(await readFile(file, 'utf8'));
+pages['docs/faults.md'] = faultsPage(await json('docs/faults.json'), await json('docs/faults-results.json'));
 const check = process.argv.includes('--check');
 let stale = 0;
 for (const [file, text] of Object.entries(pages)) {

@@ -41,7 +41,7 @@ function remainder(document: XmlDocument): string {
   return document
     .canonicalizeToString({ mode: XmlC14NMode.XML_C14N_1_0, withComments: true })
     .replace(/ xmlns:\w+="http:\/\/libvirt.org\/schemas\/domain\/qemu\/1.0"/g, '')
-    .replace(/>\s+</g, '><');
+    .replace(/\s*([<>])\s*/g, '$1');
 }
 
 /** What the result's list of changes says, in the words of the two functions above. */

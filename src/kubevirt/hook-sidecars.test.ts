@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 
 import { checkSidecars, withHookSidecar } from './hook-sidecars.js';
 
@@ -80,4 +81,26 @@ describe('what stands beside ours', () => {
     expect(check.ours).toBe(ours);
     expect(check.foreign.map(({ image }) => image)).toEqual(foreign);
   });
+});
+
+test('whatever sidecars a user has, they stay in their order, and ours is there once', () => {
+  const ours = { image: 'registry.example:5000/vsmmu:2', imagePullPolicy: 'Never' } as const;
+  const image = fc.oneof(fc.string(), fc.constantFrom('a', 'registry.example:5000/vsmmu:1', ours.image));
+  const sidecar = fc.record(
+    { image: fc.option(image, { nil: undefined }), args: fc.array(fc.string()) },
+    { requiredKeys: [] },
+  );
+  const spaced = fc.constantFrom(undefined, 1, '\t');
+  fc.assert(
+    fc.property(fc.array(sidecar, { maxLength: 4 }), spaced, (sidecars, space) => {
+      const text = JSON.stringify(sidecars, undefined, space);
+      const written = withHookSidecar(text, ours);
+      expect(withHookSidecar(written, ours)).toBe(written);
+      const read = (json: string) => JSON.parse(json) as { readonly image?: string }[];
+      const foreign = (json: string) =>
+        read(json).filter((one) => one.image?.startsWith('registry.example:5000/vsmmu') !== true);
+      expect(foreign(written)).toEqual(foreign(text));
+      expect(read(written).map((one) => one.image)).toContain(ours.image);
+    }),
+  );
 });

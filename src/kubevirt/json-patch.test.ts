@@ -1,4 +1,6 @@
 import { expect, test } from '@jest/globals';
+import fc from 'fast-check';
+import jsonPatch, { type Operation } from 'fast-json-patch';
 
 import { jsonPointer, patchStringMap } from './json-patch.js';
 
@@ -25,4 +27,25 @@ test.each<[string, Record<string, string> | undefined, Record<string, string | u
   ],
 ])('%s', (_, current, changes, operations) => {
   expect(patchStringMap('/m', current, changes)).toEqual(operations);
+});
+
+test('applied, the operations make exactly the changes, and a second time there are none', () => {
+  const key = fc.oneof(fc.string(), fc.constantFrom('a/b', 'a~b', '~1', 'constructor', 'toString', '-', '0'));
+  fc.assert(
+    fc.property(
+      fc.option(fc.dictionary(key, fc.string(), { maxKeys: 4 }), { nil: undefined }),
+      fc.dictionary(key, fc.option(fc.string(), { nil: undefined }), { maxKeys: 4 }),
+      (current, changes) => {
+        const document = { other: 1, ...(current === undefined ? {} : { m: { ...current } }) };
+        const operations = patchStringMap('/m', current, changes);
+        // The library's own type of an operation is narrower than RFC 6902.
+        const { newDocument } = jsonPatch.applyPatch(document, operations as Operation[], true);
+        const wanted = Object.entries({ ...current, ...changes }).filter(([, value]) => value !== undefined);
+        const { m, ...rest } = newDocument;
+        expect(rest).toEqual({ other: 1 });
+        expect(Object.entries(m ?? {}).sort()).toEqual(wanted.sort());
+        expect(patchStringMap('/m', m, changes)).toEqual([]);
+      },
+    ),
+  );
 });

@@ -2,7 +2,17 @@
 // npm run test:real [-- SUITE...]: vsmmu against the real things (libvirt, QEMU, kernels, Kubernetes).
 // See README.md for how to write a suite.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { Context } from './lib/context.mjs';
@@ -31,8 +41,19 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   });
 }
 for (const suite of suites) await runSuite(suite);
+keepResults();
 write(ledger.summary());
 process.exit(ledger.count('failed') > 0 ? 1 : 0);
+
+/** The last result of each check, for docs/faults.md (npm run faults); one that could not be run keeps its former one. */
+function keepResults() {
+  const file = join(cache, 'results.json');
+  const results = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : {};
+  const at = new Date().toISOString().slice(0, 10);
+  for (const { suite, check, outcome } of ledger.results)
+    if (outcome !== 'not run') results[`${suite} > ${check}`] = { outcome, at };
+  writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+}
 
 /** All suites, the quickest first, so that a small budget shows as much as it can; or those named, in that order. */
 async function discover(wanted) {

@@ -136,6 +136,7 @@ export class Reviewer {
   readonly #serials = new Set<string>();
   #trusted: string | undefined;
   #agent = new Agent();
+  #retired: Agent | undefined;
 
   constructor(origin: () => URL, bundle: () => string | undefined, tally: Tally) {
     this.#origin = origin;
@@ -147,7 +148,9 @@ export class Reviewer {
     const ca = this.#bundle();
     if (ca === undefined) return;
     if (ca !== this.#trusted) {
-      this.#agent.destroy();
+      // The one before it may have a review under way, which destroying would break off.
+      this.#retired?.destroy();
+      this.#retired = this.#agent;
       this.#agent = new Agent({ keepAlive: true, maxSockets: 4, ca });
       this.#trusted = ca;
       this.#tally.add('bundles taken up');
@@ -193,6 +196,7 @@ export class Reviewer {
   }
 
   close(): void {
+    this.#retired?.destroy();
     this.#agent.destroy();
   }
 
