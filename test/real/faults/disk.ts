@@ -9,10 +9,12 @@ const [dir = ''] = process.argv.slice(2);
 const isText = (value: unknown) => (typeof value === 'string' ? value : undefined);
 const checkpoint = new Checkpoint<string>(join(dir, 'state/state.json'), isText);
 const attempt = (value: string) =>
-  checkpoint.write(() => value).then(
-    () => 'written',
-    (error: unknown) => String(error),
-  );
+  checkpoint
+    .write(() => value)
+    .then(
+      () => 'written',
+      (error: unknown) => String(error),
+    );
 const stands = async () => {
   const read = await checkpoint.read();
   return read.kind === 'read' ? read.value : read.kind;
