@@ -26,6 +26,7 @@ export function capturedIo(
     stderr,
     env: {},
     color: false,
+    progress: false,
     signal: new AbortController().signal,
     ...overrides,
     out: captured(stdout),

@@ -630,6 +630,7 @@ describe('vsmmu agent', () => {
       stderr,
       env: {},
       color: false,
+      progress: false,
       signal: abort.signal,
     };
     const host = fileURLToPath(new URL('../src/cli/demo/two-gpu-host', import.meta.url));

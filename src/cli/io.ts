@@ -10,6 +10,8 @@ export interface CliIo {
   readonly env: NodeJS.ProcessEnv;
   /** Colour wanted on stdout: a terminal, and neither NO_COLOR nor TERM=dumb. */
   readonly color: boolean;
+  /** A person looks at stderr: a terminal that can take a line back. */
+  readonly progress: boolean;
   /** Aborted on SIGINT or SIGTERM; long-running commands stop cleanly. */
   readonly signal: AbortSignal;
 }

@@ -25,6 +25,7 @@ export function processIo(): CliIo {
     stderr,
     env,
     color,
+    progress: stderr.isTTY && env['TERM'] !== 'dumb',
     get signal() {
       return (signal ??= stopSignal());
     },

@@ -7,6 +7,7 @@ import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
 import type { CliIo } from '../io.js';
 import { printable, renderData, type OutputFormat } from '../output.js';
+import { waiting } from '../waiting.js';
 import { write } from '../write.js';
 
 export interface DoctorCommandOptions {
@@ -30,7 +31,11 @@ const COLORS: Readonly<Record<CheckResult, number>> = { ok: 32, warning: 33, err
 export async function runDoctor(options: DoctorCommandOptions, io: CliIo): Promise<ExitStatus> {
   const source = await openHost({ host: options.host, bind: options.bind });
   try {
-    const report = await probeHost(source, { signal: io.signal });
+    const report = await waiting(
+      io,
+      'asking the kernel about devices',
+      probeHost(source, { signal: io.signal }),
+    );
     const nodes = report.devices.flatMap(({ vfio, cdev }) => (vfio && cdev.known ? [cdev.value] : []));
     const environment = await lookAround(source, nodes, {
       live: options.host === undefined,

@@ -5,6 +5,7 @@ import type { DeviceReport, Finding, HostReport, SmmuReport } from '../../host/r
 import { yesNo, type Answer } from '../../smmu/answer.js';
 import type { CliIo } from '../io.js';
 import { renderData, renderTable, type OutputFormat } from '../output.js';
+import { waiting } from '../waiting.js';
 import { write } from '../write.js';
 
 export interface ProbeCommandOptions {
@@ -25,7 +26,7 @@ export async function runProbe(options: ProbeCommandOptions, io: CliIo): Promise
   const source = await openHost({ host: options.host, fresh: options.fresh });
   let report: HostReport;
   try {
-    report = await probeHost(source, { signal: io.signal });
+    report = await waiting(io, 'asking the kernel about devices', probeHost(source, { signal: io.signal }));
   } finally {
     await source.close();
   }

@@ -2,6 +2,7 @@ import { ExitStatus } from '../../errors.js';
 import { openHost } from '../../host/open-host.js';
 import { recordHost } from '../../host/record.js';
 import type { CliIo } from '../io.js';
+import { waiting } from '../waiting.js';
 import { write } from '../write.js';
 
 export interface RecordCommandOptions {
@@ -15,7 +16,7 @@ export interface RecordCommandOptions {
 export async function runRecord(dir: string, options: RecordCommandOptions, io: CliIo): Promise<ExitStatus> {
   const source = await openHost({ host: options.host, bind: options.bind });
   try {
-    const { report, files } = await recordHost(source, dir, io.signal);
+    const { report, files } = await waiting(io, 'recording the host', recordHost(source, dir, io.signal));
     await write(io.stdout, `${dir}\n`);
     const asked = report.devices.filter((device) => device.maxPasidLog2.known || device.kernelAts.known);
     await write(

@@ -8,7 +8,7 @@ const GO = { major: 1, minor: 26 };
 
 /**
  * Builds one of test/real/go/cmd with Go's own build cache, so that only the first build on a machine is slow
- * (all of them together: about 510 CPU seconds, of which kube-apiserver is 440).
+ * (all of them together: about 560 CPU seconds, of which kube-apiserver is 440).
  * @param {import('../lib/context.mjs').Context} ctx @param {string} name folder in the module's cmd
  * @param {string} folder of the module in test/real: another one where two versions of a library are needed
  * @returns {Promise<string>} path of the program
