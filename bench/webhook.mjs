@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,8 +21,6 @@ const LOADS = [
   [16, 50],
   [16, 500],
 ];
-/** USER_HZ: a process's CPU time in /proc is counted in hundredths of a second on every Linux. */
-const TICK_MS = 10;
 const run_ = promisify(execFile);
 const quantile = (values, q) =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))];
@@ -71,7 +69,7 @@ async function load(measure, servers, { ca, body, kilobytes, concurrent }) {
     for (const [index, [, server]] of servers.entries()) {
       const { latencies, cpuMs } = await burst(server, ca, body, concurrent);
       if (round < 0) continue;
-      results[index].perCpuSecond.push((1000 * latencies.length) / Math.max(TICK_MS, cpuMs));
+      results[index].perCpuSecond.push((1000 * latencies.length) / cpuMs);
       results[index].p50.push(quantile(latencies, 0.5));
       results[index].p99.push(quantile(latencies, 0.99));
     }
@@ -175,11 +173,12 @@ async function start(program, args) {
   return {
     child,
     url: line.toString().trim(),
-    cpuMs: () => {
-      // Fields behind the command's name in parentheses: utime is the 14th of all, stime the 15th (proc(5)).
-      const fields = proc('stat').split(') ')[1].split(' ');
-      return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-    },
+    // schedstat counts nanoseconds on a CPU for each thread; stat's hundredths of a second are too coarse for a burst.
+    cpuMs: () =>
+      readdirSync(`/proc/${child.pid}/task`).reduce((sum, thread) => {
+        const [nanoseconds] = proc(`task/${thread}/schedstat`).split(' ');
+        return sum + Number(nanoseconds) / 1e6;
+      }, 0),
     rssMiB: () => Number(/VmRSS:\s+(\d+)/.exec(proc('status'))[1]) / 1024,
   };
 }
