@@ -137,6 +137,8 @@ export const ERROR_CODES = {
   // The fleet: policies, baselines, the controller (src/fleet).
   POLICY_MALFORMED: 'A Policy is not what docs/policies.md describes.',
   BASELINE_OBJECT_MALFORMED: 'A Baseline object is not what docs/fleet.md describes.',
+  VMI_UNPLACEABLE: 'No node could start the VMI as it is.',
+  VMI_DEVICE_DOUBLED: 'A VMI asks for one resource among its GPUs and among its host devices.',
   POLICY_UNRESOLVED: 'A policy asks for the values of a Baseline that has none.',
   PAGE_ASSETS: 'The files of the fleet page are not beside the program.',
 } as const;

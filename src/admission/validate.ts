@@ -72,7 +72,10 @@ function isKubeVirt(username: string, namespace: string): boolean {
 }
 
 /** virt-launcher keeps one pool of addresses for each list and takes from both: one device would be used twice. */
-function doubledDevices(devices: readonly DeviceRequest[], resources: ResourceSelection): FieldCause[] {
+export function doubledDevices(
+  devices: readonly DeviceRequest[],
+  resources: ResourceSelection,
+): FieldCause[] {
   const inGpus = new Set(devices.filter(({ list }) => list === 'gpus').map(({ deviceName }) => deviceName));
   return devices.flatMap(({ list, index, deviceName }): FieldCause[] => {
     if (list !== 'hostDevices' || deviceName === undefined || !inGpus.has(deviceName)) return [];

@@ -1,9 +1,12 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
+import { ExitStatus, VsmmuError } from '../errors.js';
+import type { CheckVmiOptions } from './commands/check-vmi.js';
 import type { CheckCommandOptions } from './commands/check.js';
 import type { QemuArgsOptions } from './commands/qemu-args.js';
 import type { RewriteCommandOptions } from './commands/rewrite.js';
 import { type Declare, type Finish, hostOption, outputOption } from './declaration.js';
+import { fleetOptions, resourceOption, vmiFileOption } from './declare-fleet.js';
 import type { CliIo } from './io.js';
 
 /** Commands about libvirt domains and QEMU command lines. */
@@ -111,23 +114,54 @@ function collect(value: string, previous: readonly string[]): readonly string[] 
   return [...previous, value];
 }
 
+type CheckOptions = CheckCommandOptions &
+  Omit<CheckVmiOptions, 'host'> & { readonly file?: string; readonly host: readonly string[] };
+
 function declareCheck(program: Command, io: CliIo, finish: Finish): void {
-  program
-    .command('check')
-    .description('Tell before a VM starts which check of libvirt or QEMU it would fail.')
-    .argument('<file>', "the domain XML; '-' for standard input")
-    .addOption(hostOption())
+  fleetOptions(program.command('check'), 'this machine; with -f the cluster')
+    .description(
+      'Tell before a VM starts which check it would fail: a domain those of libvirt and QEMU, a VMI (-f) those of webhook, policies and nodes.',
+    )
+    .argument('[domain]', "the domain XML; '-' for standard input")
+    .addOption(vmiFileOption())
+    .option('-n, --namespace <name>', 'with -f: of a VMI that names none', 'default')
+    .addOption(resourceOption())
     .addOption(
-      new Option('--qemu <version>', 'whose defaults count where nothing is written')
+      new Option('--qemu <version>', 'of a domain: whose defaults count where nothing is written')
         .choices(['11.0', '11.1'])
         .default('11.1'),
     )
-    .addOption(outputOption())
-    .addHelpText('after', '\nExample:\n  vsmmu check --host ./node1 vm1.xml')
-    .action(async (file: string, options: CheckCommandOptions) => {
+    .addOption(outputOption('wide'))
+    .addHelpText(
+      'after',
+      '\nExamples:\n  vsmmu check --host ./node1 vm1.xml\n  vsmmu check -f vmi.yaml\n  vsmmu check -f vmi.yaml --host ./node1 --host ./node2 --objects policies.yaml',
+    )
+    .action(async (domain: string | undefined, { file, host, ...options }: CheckOptions) => {
+      if ((domain === undefined) === (file === undefined))
+        throw usage(
+          'check',
+          'name a domain XML, or a VMI with -f',
+          'vsmmu check FILE, or vsmmu check -f FILE.',
+        );
+      if (file !== undefined) {
+        const { runCheckVmi } = await import('./commands/check-vmi.js');
+        finish(await runCheckVmi(file, { host, ...options }, io));
+        return;
+      }
+      const [only, other] = host;
+      if (other !== undefined)
+        throw usage(
+          '--host',
+          'a domain is checked on one host',
+          'Name one recording, or check a VMI with -f.',
+        );
       const { runCheck } = await import('./commands/check.js');
-      finish(await runCheck(file, options, io));
+      finish(await runCheck(domain ?? '', { host: only, ...options }, io));
     });
+}
+
+function usage(place: string, message: string, remedy: string): VsmmuError {
+  return new VsmmuError('USAGE', message, { place, remedy, exitStatus: ExitStatus.usage });
 }
 
 function declareQemuArgs(program: Command, io: CliIo, finish: Finish): void {

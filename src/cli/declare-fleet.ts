@@ -32,9 +32,9 @@ const declareMap: Declare = (program, io, finish) => {
 };
 
 /** Where the fleet comes from: recordings and files, or else a cluster. */
-export function fleetOptions(command: Command): Command {
+export function fleetOptions(command: Command, without = 'the cluster'): Command {
   return command
-    .addOption(hostOption().argParser(collect).default([], 'the cluster'))
+    .addOption(hostOption().argParser(collect).default([], without))
     .addOption(
       new Option(
         '--objects <file>',
@@ -47,6 +47,19 @@ export function fleetOptions(command: Command): Command {
     .option('--context <name>', 'of the kubeconfig, instead of its current one');
 }
 
+/** Which resources are vsmmu's. */
+export const resourceOption = () =>
+  new Option(
+    '--resource <name...>',
+    'resources that are served: a full name, or a domain with its "/"',
+  ).default(['vsmmu.io/']);
+
+export const vmiFileOption = () =>
+  new Option(
+    '-f, --file <file>',
+    "a VirtualMachineInstance or VirtualMachine, YAML or JSON; '-' for standard input",
+  );
+
 const declareExplain: Declare = (program, io, finish) => {
   const explain = program.command('explain').description('Say what vsmmu would do, and why.');
   fleetOptions(explain.command('vmi'))
@@ -54,15 +67,10 @@ const declareExplain: Declare = (program, io, finish) => {
       'Would this VMI be touched, by which policy, which nodes fit and why not the others, what each property becomes.',
     )
     .argument('[name]', 'a VMI of the cluster')
-    .option(
-      '-f, --file <file>',
-      "a VirtualMachineInstance or VirtualMachine, YAML or JSON; '-' for standard input",
-    )
+    .addOption(vmiFileOption())
     .option('-n, --namespace <name>', 'its namespace', 'default')
-    .option('--resource <name...>', 'resources that are served: a full name, or a domain with its "/"', [
-      'vsmmu.io/',
-    ])
-    .addOption(outputOption())
+    .addOption(resourceOption())
+    .addOption(outputOption('wide'))
     .addHelpText(
       'after',
       '\nExamples:\n  vsmmu explain vmi db-1 -n shop\n  vsmmu explain vmi -f vmi.yaml --host ./node1 --host ./node2 --objects policies.yaml',
@@ -87,7 +95,7 @@ const declareNodes: Declare = (program, io, finish) => {
 const declareStatus: Declare = (program, io, finish) => {
   fleetOptions(program.command('status'))
     .description('The fleet on one screen: nodes, devices, baselines, and what wants a look.')
-    .addOption(outputOption())
+    .addOption(outputOption('wide'))
     .addHelpText('after', '\nExamples:\n  vsmmu status\n  vsmmu status --host ./node1 --host ./node2')
     .action(async (options: StatusOptions) => {
       const { runStatus } = await import('./commands/status.js');

@@ -1,5 +1,5 @@
 import { type Declare, hostOption, outputOption } from './declaration.js';
-import type { OutputFormat } from './output.js';
+import type { OutputFormat, TableFormat } from './output.js';
 
 /** Commands about what a host can do. */
 export const declareHostCommands: Declare = (program, io, finish) => {
@@ -117,7 +117,7 @@ interface BaselineCommandOptions {
   readonly host: readonly string[];
   readonly kubeconfig?: string;
   readonly context?: string;
-  readonly output: OutputFormat;
+  readonly output: TableFormat;
 }
 
 const declareBaseline: Declare = (program, io, finish) => {
@@ -128,7 +128,7 @@ const declareBaseline: Declare = (program, io, finish) => {
     .addOption(hostOption().argParser(collect).default([], "the cluster's Baselines"))
     .option('--kubeconfig <file>', 'instead of KUBECONFIG or ~/.kube/config')
     .option('--context <name>', 'of the kubeconfig, instead of its current one')
-    .addOption(outputOption())
+    .addOption(outputOption('wide'))
     .addHelpText(
       'after',
       '\nExamples:\n  vsmmu baseline --host ./node1 --host ./node2 -o json\n  vsmmu baseline',

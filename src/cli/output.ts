@@ -1,6 +1,12 @@
 import { stringify } from 'yaml';
 
-export type { OutputFormat } from './output-format.js';
+import type { TableFormat } from './output-format.js';
+
+export type { OutputFormat, TableFormat } from './output-format.js';
+
+export function isData(format: TableFormat): format is 'json' | 'yaml' {
+  return format === 'json' || format === 'yaml';
+}
 
 /** Machine-readable output, with a final newline. Key order is the object's own, so that two runs compare equal. */
 export function renderData(format: 'json' | 'yaml', data: unknown): string {

@@ -1,4 +1,7 @@
+import type { ProfileDevice } from '../cluster/node-profile-schema.js';
 import type { OnOff } from '../smmu/properties.js';
+import { POLICY_PROPERTIES } from './policy.js';
+import { modelOf } from './profile-host.js';
 import type { FleetNode, FleetView } from './view.js';
 
 /** Three missed renewals of ten minutes (src/cluster/publish-profile.ts). */
@@ -17,10 +20,23 @@ export interface FleetSummary {
     readonly atsUnknown: number;
     readonly pasid: number;
   };
+  /** By PCI ids, in their order. */
+  readonly models: readonly ModelSummary[];
   readonly policies: number;
   readonly baselines: readonly BaselineSummary[];
   /** What wants a person's look. */
   readonly findings: readonly string[];
+}
+
+/** Devices of one model, over all nodes. */
+export interface ModelSummary {
+  /** "10de:2941" */
+  readonly model: string;
+  readonly devices: number;
+  readonly ready: number;
+  readonly ats: number;
+  readonly atsUnknown: number;
+  readonly nodes: number;
 }
 
 export interface BaselineSummary {
@@ -34,6 +50,8 @@ export interface BaselineSummary {
         readonly cmdqv: OnOff;
       }
     | undefined;
+  /** "ssidsize: node2" where a value could be more without that node. */
+  readonly limitedBy: readonly string[];
   readonly members: number;
   readonly excluded: number;
   /** Message of the condition HeldBack where it holds. */
@@ -64,6 +82,7 @@ export function summarizeFleet(view: FleetView, now: number): FleetSummary {
       atsUnknown: count(({ ats }) => ats === 'unknown'),
       pasid: count(({ pasidBits = 0 }) => pasidBits > 0),
     },
+    models: summarizeModels(view.nodes),
     policies: view.policies.length,
     baselines,
     findings: [...staleFindings(stale), ...baselines.flatMap(baselineFindings), ...missingBaselines(view)],
@@ -94,6 +113,13 @@ function summarizeBaseline(
       oas: vsmmu.oas.value,
       cmdqv: vsmmu.cmdqv.value,
     },
+    limitedBy:
+      vsmmu === undefined
+        ? []
+        : POLICY_PROPERTIES.flatMap((property) => {
+            const { limitedBy } = vsmmu[property];
+            return limitedBy.length === 0 ? [] : [`${property}: ${named(limitedBy, 3)}`];
+          }),
     members: members.length,
     excluded: excluded.length,
     heldBack: heldBack?.message,
@@ -102,10 +128,33 @@ function summarizeBaseline(
 
 function staleFindings(stale: readonly string[]): string[] {
   if (stale.length === 0) return [];
-  const some = stale.slice(0, 10).join(', ');
-  return [
-    `${stale.length} profiles are stale, their agents may be dead: ${some}${stale.length > 10 ? ', …' : ''}`,
-  ];
+  return [`${stale.length} profiles are stale, their agents may be dead: ${named(stale, 10)}`];
+}
+
+/** Names in a line: the first few, and how many more. */
+function named(names: readonly string[], most: number): string {
+  const more = names.length - most;
+  return `${names.slice(0, most).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+}
+
+function summarizeModels(nodes: FleetView['nodes']): ModelSummary[] {
+  const byModel = new Map<string, { device: ProfileDevice; node: string }[]>();
+  for (const { spec } of nodes)
+    for (const device of spec.devices) {
+      const model = modelOf(device);
+      const members = byModel.get(model) ?? [];
+      if (members.push({ device, node: spec.node }) === 1) byModel.set(model, members);
+    }
+  return [...byModel]
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([model, members]) => ({
+      model,
+      devices: members.length,
+      ready: members.filter(({ device }) => device.ready).length,
+      ats: members.filter(({ device }) => device.ats === 'yes').length,
+      atsUnknown: members.filter(({ device }) => device.ats === 'unknown').length,
+      nodes: new Set(members.map(({ node }) => node)).size,
+    }));
 }
 
 function baselineFindings({ name, values, heldBack }: BaselineSummary): string[] {

@@ -1,21 +1,22 @@
 import { ExitStatus } from '../../errors.js';
 import type { BaselineStatus } from '../../fleet/baseline-object.js';
+import { keepBaseline, type LeavingOut } from '../../fleet/keep-baseline.js';
 import { pciModelOf } from '../../host/pci-model.js';
 import type { HostReport } from '../../host/report.js';
 import { yesNo } from '../../smmu/answer.js';
-import { type Baseline, baselineOf, type BaselineHost, type Limited } from '../../smmu/baseline.js';
+import type { Baseline, BaselineHost, Limited } from '../../smmu/baseline.js';
 import { probe } from '../host.js';
 import type { CliIo } from '../io.js';
 import type { ClusterOptions } from '../kubeconfig.js';
 import { namedHosts } from '../named-hosts.js';
-import { type OutputFormat, renderData, renderTable } from '../output.js';
+import { isData, renderData, renderTable, type TableFormat } from '../output.js';
 import { readFleet } from '../read-fleet.js';
 import { write } from '../write.js';
 
 export interface BaselineOptions extends ClusterOptions {
   /** Recordings; a host's name is its folder's. None: the Baselines of the cluster. */
   readonly hosts: readonly string[];
-  readonly output: OutputFormat;
+  readonly output: TableFormat;
 }
 
 /** @returns findings where a host is left out */
@@ -23,8 +24,11 @@ export async function runBaseline(options: BaselineOptions, io: CliIo): Promise<
   if (options.hosts.length === 0) return runClusterBaselines(options, io);
   const hosts: BaselineHost[] = [];
   for (const [name, dir] of namedHosts(options.hosts)) hosts.push(baselineHost(name, await probe(dir, io)));
-  const baseline = baselineOf(hosts);
-  const text = options.output === 'table' ? renderBaseline(baseline) : renderData(options.output, baseline);
+  const { baseline, leavingOut } = keepBaseline(hosts, { published: undefined, bound: [], holdBack: true });
+  const { output } = options;
+  const text = isData(output)
+    ? renderData(output, baseline)
+    : renderBaseline(baseline, output === 'wide' ? leavingOut : []);
   await write(io.stdout, text);
   return baseline.excluded.length === 0 && baseline.vsmmu !== null ? ExitStatus.ok : ExitStatus.findings;
 }
@@ -33,18 +37,24 @@ export async function runBaseline(options: BaselineOptions, io: CliIo): Promise<
 async function runClusterBaselines(options: BaselineOptions, io: CliIo): Promise<ExitStatus> {
   const { baselines } = await readFleet({ ...options, host: [], objects: [] }, io);
   const sorted = [...baselines].toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const text =
-    options.output === 'table'
-      ? sorted
-          .map(([name, status]) => `Baseline ${name}\n${renderBaseline(baselineOfStatus(status))}`)
-          .join('\n')
-      : renderData(options.output, { baselines: sorted.map(([name, status]) => ({ name, ...status })) });
+  const { output } = options;
+  const text = isData(output)
+    ? renderData(output, { baselines: sorted.map(([name, status]) => ({ name, ...status })) })
+    : sorted.map(([name, status]) => renderStatus(name, status, output)).join('\n');
   await write(io.stdout, text === '' ? 'The cluster has no Baseline.\n' : text);
   const sound = sorted.every(
     ([, { vsmmu, conditions }]) =>
       vsmmu !== undefined && !conditions.some(({ type, status }) => type === 'HeldBack' && status === 'True'),
   );
   return sound ? ExitStatus.ok : ExitStatus.findings;
+}
+
+/** Conditions are told in a line each where they want a look. */
+function renderStatus(name: string, status: BaselineStatus, output: 'table' | 'wide'): string {
+  const held = status.conditions.find((one) => one.type === 'HeldBack' && one.status === 'True');
+  const told = held === undefined ? '' : `held back: ${held.message}\n`;
+  const table = renderBaseline(baselineOfStatus(status), output === 'wide' ? status.leavingOut : []);
+  return `Baseline ${name}\n${told}${table}`;
 }
 
 function baselineOfStatus({ vsmmu, devices, members, excluded }: BaselineStatus): Baseline {
@@ -70,7 +80,7 @@ function baselineHost(name: string, report: HostReport): BaselineHost {
   };
 }
 
-function renderBaseline(baseline: Baseline): string {
+function renderBaseline(baseline: Baseline, leavingOut: readonly LeavingOut[]): string {
   const vsmmu = Object.entries<Limited<string | number>>({ ...baseline.vsmmu }).map(
     ([property, { value, limitedBy }]) => ({
       subject: 'vSMMU',
@@ -97,6 +107,15 @@ function renderBaseline(baseline: Baseline): string {
     value: 'excluded',
     note: reason,
   }));
+  const leaving = leavingOut.map(({ node, gains, losesModels }) => ({
+    subject: node,
+    property: '',
+    value: 'without it',
+    note: [
+      ...(gains.length === 0 ? [] : [`a VM would gain ${gains.join(', ')}`]),
+      ...(losesModels.length === 0 ? [] : [`a VM would lose the devices ${losesModels.join(', ')}`]),
+    ].join('; '),
+  }));
   return renderTable(
     [
       { title: 'SUBJECT', cell: (row) => row.subject },
@@ -104,6 +123,6 @@ function renderBaseline(baseline: Baseline): string {
       { title: 'VALUE', cell: (row) => row.value },
       { title: 'NOTE', cell: (row) => row.note },
     ],
-    [...vsmmu, ...devices, ...members, ...excluded],
+    [...vsmmu, ...devices, ...members, ...excluded, ...leaving],
   );
 }

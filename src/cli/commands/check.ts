@@ -1,15 +1,16 @@
 import { checkDomain, type CheckFinding, type CheckOptions } from '../../domain/check.js';
 import { ExitStatus } from '../../errors.js';
+import type { DeviceFeatures, HostFeatures, SmmuLimits } from '../../smmu/features.js';
 import { featuresFor } from '../domain-host.js';
 import { readInput } from '../input.js';
 import type { CliIo } from '../io.js';
-import { type OutputFormat, renderData } from '../output.js';
+import { isData, renderData, renderTable, type TableFormat } from '../output.js';
 import { write } from '../write.js';
 
 export interface CheckCommandOptions extends Pick<CheckOptions, 'qemu'> {
   /** Folder of a recording; the live host where it is undefined. */
   readonly host?: string | undefined;
-  readonly output: OutputFormat;
+  readonly output: TableFormat;
 }
 
 /**
@@ -17,16 +18,16 @@ export interface CheckCommandOptions extends Pick<CheckOptions, 'qemu'> {
  * @returns findings where anything was found
  */
 export async function runCheck(file: string, options: CheckCommandOptions, io: CliIo): Promise<ExitStatus> {
-  const { host, output, ...checking } = options;
+  const { host, output, qemu } = options;
   const source = file === '-' ? 'standard input' : file;
   const text = await readInput(file, io);
   const features = await featuresFor(text, { source, host, all: false }, io);
-  const findings = checkDomain(text, features, { ...checking, source });
+  const findings = checkDomain(text, features, { source, ...(qemu === undefined ? {} : { qemu }) });
   await write(
     io.stdout,
-    output === 'table'
-      ? renderFindings(findings, features.origin)
-      : renderData(output, { origin: features.origin, ok: findings.length === 0, findings }),
+    isData(output)
+      ? renderData(output, { origin: features.origin, ok: findings.length === 0, findings })
+      : `${renderFindings(findings, features.origin)}${output === 'wide' ? renderLookedAt(features) : ''}`,
   );
   return findings.length === 0 ? ExitStatus.ok : ExitStatus.findings;
 }
@@ -39,4 +40,26 @@ function renderFindings(findings: readonly CheckFinding[], origin: string): stri
       return `${code} at ${place}: ${message}\n${words}  remedy: ${remedy}\n`;
     })
     .join('');
+}
+
+/** What the host says of its devices: what the findings rest on. */
+function renderLookedAt({ devices }: HostFeatures): string {
+  if (devices.size === 0) return '';
+  const limit = (read: (limits: SmmuLimits) => string) => (device: DeviceFeatures) =>
+    device.smmu.limits === undefined ? 'unknown' : read(device.smmu.limits);
+  const onOff = (value: boolean | undefined) => (value === undefined ? 'unknown' : value ? 'on' : 'off');
+  const table = renderTable<DeviceFeatures>(
+    [
+      { title: 'DEVICE', cell: ({ bdf }) => bdf },
+      { title: 'KERNEL ON ATS', cell: ({ kernelAts }) => kernelAts },
+      { title: 'SMMU', cell: ({ smmu }) => smmu.name ?? 'without a name' },
+      { title: 'ATS', cell: limit(({ ats }) => onOff(ats)) },
+      { title: 'RIL', cell: limit(({ ril }) => onOff(ril)) },
+      { title: 'SSIDSIZE', cell: limit(({ ssidsize }) => `${ssidsize}`) },
+      { title: 'OAS', cell: limit(({ oas }) => `${oas}`) },
+      { title: 'CMDQV', cell: limit(({ cmdqv }) => onOff(cmdqv)) },
+    ],
+    [...devices.values()],
+  );
+  return `\n${table}`;
 }

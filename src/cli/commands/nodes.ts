@@ -1,12 +1,12 @@
 import { ExitStatus } from '../../errors.js';
 import type { FleetNode } from '../../fleet/view.js';
 import type { CliIo } from '../io.js';
-import { type Column, type OutputFormat, renderData, renderTable } from '../output.js';
+import { type Column, isData, renderData, renderTable, type TableFormat } from '../output.js';
 import { type FleetOptions, readFleet } from '../read-fleet.js';
 import { write } from '../write.js';
 
 export interface NodesOptions extends FleetOptions {
-  readonly output: OutputFormat | 'wide';
+  readonly output: TableFormat;
 }
 
 /** What each node can do. @returns findings where a node has something that could not be read */
@@ -18,7 +18,7 @@ export async function runNodes(options: NodesOptions, io: CliIo): Promise<ExitSt
 }
 
 function render(nodes: readonly FleetNode[], output: NodesOptions['output']): string {
-  if (output === 'json' || output === 'yaml')
+  if (isData(output))
     return renderData(output, { nodes: nodes.map(({ spec, labels }) => ({ ...spec, labels })) });
   if (nodes.length === 0) return 'No node has a profile.\n';
   return renderTable(output === 'wide' ? [...COLUMNS, ...WIDE_COLUMNS] : COLUMNS, nodes);
