@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parse, stringify } from 'yaml';
 
 import { allCommands, commandModel } from '../src/cli/command-model.js';
+import { programName } from '../src/cli/program-name.js';
 import { createProgram, runProgram } from '../src/cli/program.js';
 import { ExitStatus } from '../src/errors.js';
 import { capturedIo } from './captured-io.js';
@@ -173,4 +174,16 @@ describe('vsmmu config kubevirt', () => {
     expect(status).toBe(ExitStatus.usage);
     expect(err).toMatch(message);
   });
+});
+
+test.each([
+  ['/usr/local/bin/kubectl-vsmmu', 'kubectl vsmmu'],
+  ['/usr/lib/vsmmu/kubectl-vsmmu.js', 'kubectl vsmmu'],
+  ['/usr/local/bin/vsmmu', 'vsmmu'],
+  ['dist/vsmmu.js', 'vsmmu'],
+  [undefined, 'vsmmu'],
+])('started as %s it calls itself %s', async (path, name) => {
+  const io = capturedIo();
+  expect(await runProgram(['explain', 'vmi', '--help'], io, programName(path))).toBe(0);
+  expect(io.out()).toContain(`Usage: ${name} explain vmi `);
 });

@@ -19,11 +19,11 @@ import { version } from './version.js';
  * Runs one command line. Each command's code is imported only when it is called: `vsmmu version` must not
  * pay for gRPC, nor a hook in a VM's pod for the tables of the command line.
  */
-export async function runProgram(args: readonly string[], io: CliIo): Promise<ExitStatus> {
+export async function runProgram(args: readonly string[], io: CliIo, name = 'vsmmu'): Promise<ExitStatus> {
   let status: ExitStatus = ExitStatus.ok;
   const program = createProgram(io, (result) => {
     status = result;
-  });
+  }).name(name);
   try {
     await program.parseAsync(args, { from: 'user' });
     return status;
@@ -47,7 +47,7 @@ export function createProgram(io: CliIo, finish: Finish): Command {
         write(`error[USAGE]: ${text.replace(/^error: /, '')}`);
       },
     })
-    .showHelpAfterError('(vsmmu --help lists the commands)')
+    .showHelpAfterError('(--help lists the commands and options)')
     .addHelpText('after', '\nExit status: 0 ok, 1 findings, 2 usage, 3 unreachable or failed.');
 
   for (const declare of [
