@@ -55,5 +55,5 @@ function drawEndpoint(device: MapDevice, x: number, y: number, width: number): D
     chips(facts, chipsX, chipsY).svg,
     ...notes,
   ];
-  return { svg: element('g', {}, ...svg), height };
+  return { svg: element('g', { 'data-device': device.bdf }, ...svg), height };
 }

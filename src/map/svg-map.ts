@@ -15,18 +15,25 @@ const LEGEND = [
   { label: 'unknown, see the note', state: 'unknown', text: '', because: 'the kernel cannot say' },
 ] as const;
 
+/** Wide enough that two columns of devices fit side by side. */
+const TWO_COLUMNS = 900;
+
 /**
  * The picture of one host: SMMUs, the root complexes behind each, their IOMMU groups and devices. A whole SVG
  * document without script or outside reference; equal maps give equal bytes.
+ *
+ * @param heading title, subtitle and legend above it; without where what is around the picture has them
  */
-export function renderMapSvg(map: HostMap): string {
+export function renderMapSvg(map: HostMap, { heading = true } = {}): string {
   const inner = WIDTH - 2 * MARGIN;
-  const parts: string[] = [
-    element('text', { x: MARGIN, y: 42, class: 'title' }, escapeXml(map.title)),
-    element('text', { x: MARGIN, y: 64, class: 'soft' }, escapeXml(map.subtitle)),
-    chips(LEGEND, WIDTH - MARGIN - chipsWidth(LEGEND), 32).svg,
-  ];
-  let y = 84;
+  const parts: string[] = heading
+    ? [
+        element('text', { x: MARGIN, y: 42, class: 'title' }, escapeXml(map.title)),
+        element('text', { x: MARGIN, y: 64, class: 'soft' }, escapeXml(map.subtitle)),
+        chips(LEGEND, WIDTH - MARGIN - chipsWidth(LEGEND), 32).svg,
+      ]
+    : [];
+  let y = heading ? 84 : MARGIN / 2;
   for (const smmu of map.smmus) {
     const drawn = drawSmmu(smmu, MARGIN, y, inner);
     parts.push(drawn.svg);
@@ -82,36 +89,41 @@ function drawSmmu(smmu: MapSmmu, x: number, y: number, width: number): Drawn {
   };
 }
 
-/** Two columns where there are several root complexes; each goes below the shorter one. */
-function drawRoots(roots: readonly MapRoot[], x: number, y: number, width: number): Drawn {
-  const columns = roots.length > 1 ? 2 : 1;
-  const columnWidth = (width - (columns - 1) * GAP) / columns;
+type Draw<T> = (one: T, x: number, y: number, width: number) => Drawn;
+
+/** Two columns where there are several things and room for them; each goes below the shorter column. */
+function inColumns<T>(
+  things: readonly T[],
+  draw: Draw<T>,
+  [x, y, width, gap]: readonly [x: number, y: number, width: number, gap: number],
+): Drawn {
+  const columns = things.length > 1 && width >= TWO_COLUMNS ? 2 : 1;
+  const columnWidth = (width - (columns - 1) * gap) / columns;
   const bottoms = Array.from({ length: columns }, () => 0);
-  const drawn = roots.map((root) => {
+  const drawn = things.map((thing) => {
     const column = bottoms.indexOf(Math.min(...bottoms));
     const top = bottoms[column] ?? 0;
-    const part = drawRoot(root, x + column * (columnWidth + GAP), y + top, columnWidth);
-    bottoms[column] = top + part.height + GAP;
+    const part = draw(thing, x + column * (columnWidth + gap), y + top, columnWidth);
+    bottoms[column] = top + part.height + gap;
     return part.svg;
   });
-  return { svg: drawn.join(''), height: Math.max(0, Math.max(...bottoms) - GAP) };
+  return { svg: drawn.join(''), height: Math.max(0, Math.max(...bottoms) - gap) };
+}
+
+function drawRoots(roots: readonly MapRoot[], x: number, y: number, width: number): Drawn {
+  return inColumns(roots, drawRoot, [x, y, width, GAP]);
 }
 
 function drawRoot(root: MapRoot, x: number, y: number, width: number): Drawn {
-  let bottom = y + 30;
-  const groups = root.groups.map((group) => {
-    const drawn = drawGroup(group, x + 12, bottom, width - 24);
-    bottom += drawn.height + 8;
-    return drawn.svg;
-  });
-  const height = bottom - y + 4;
+  const groups = inColumns(root.groups, drawGroup, [x + 12, y + 30, width - 24, 8]);
+  const height = 30 + groups.height + 12;
   return {
     svg: element(
       'g',
       {},
       element('rect', { x, y, width, height, rx: 8, class: 'root' }),
       element('text', { x: x + 12, y: y + 20, class: 'label' }, escapeXml(root.label)),
-      ...groups,
+      groups.svg,
     ),
     height,
   };

@@ -68,7 +68,7 @@ function pageBaseline({ name, status }: BaselineObject): PageBaseline {
       vsmmu === undefined ? [] : POLICY_PROPERTIES.map((property) => ({ property, ...vsmmu[property] })),
     members: members.length,
     excluded,
-    leavingOut: leavingOut.map(({ node, gains }) => ({ node, gains })),
+    leavingOut,
     heldBack: held?.message ?? '',
   };
 }

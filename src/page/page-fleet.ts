@@ -44,20 +44,31 @@ export interface PageBaseline {
   readonly limits: readonly PageLimit[];
   readonly members: number;
   readonly excluded: readonly { readonly name: string; readonly reason: string }[];
-  readonly leavingOut: readonly { readonly node: string; readonly gains: readonly string[] }[];
+  readonly leavingOut: readonly {
+    readonly node: string;
+    readonly gains: readonly string[];
+    readonly losesModels: readonly string[];
+  }[];
   /** Why it is held back; '' where it isn't. */
   readonly heldBack: string;
 }
 
-/** A VM on a node, with what its vSMMU asks for and gets there. */
+/** A VM on a node: what decides about it, and what the hook makes of its domain. */
 export interface PageVm {
   readonly key: string;
+  readonly node: string;
   readonly served: string;
   readonly settings: readonly { readonly name: string; readonly value: string; readonly from: string }[];
-  readonly smmus: readonly {
-    readonly smmu: string;
-    readonly before: string;
-    readonly after: string;
-    readonly errors: readonly string[];
-  }[];
+  /** null where vsmmu leaves it alone or the node has none of its devices. */
+  readonly domain: PageDomain | null;
+}
+
+export interface PageDomain {
+  /** Addresses of the devices that stand for the VM's own, which the API does not tell. */
+  readonly devices: readonly string[];
+  /** Requests for which the node has no device. */
+  readonly missing: number;
+  readonly lines: readonly { readonly kind: 'keep' | 'remove' | 'add'; readonly text: string }[];
+  /** Why the hook would refuse the domain; then there are no lines. */
+  readonly errors: readonly string[];
 }

@@ -1,52 +1,92 @@
 import type { NodeProfile } from '../cluster/node-profile.js';
-import type { VmiLabels } from '../fleet/effective-policy.js';
+import { lineDiff } from '../domain/line-diff.js';
+import { DomainRefused } from '../domain/refused.js';
+import { rewriteDomain, type RewriteOptions } from '../domain/rewrite.js';
+import { parseWishes } from '../domain/wishes.js';
+import { messageOf, VsmmuError } from '../errors.js';
+import type { EffectivePolicy, VmiLabels } from '../fleet/effective-policy.js';
 import { explainVmi, type Fleet } from '../fleet/explain-vmi.js';
 import { POLICY_PROPERTIES } from '../fleet/policy.js';
+import { policyForVmi } from '../fleet/policy-for-vmi.js';
+import { selectsResource } from '../kubevirt/vmi-create.js';
 import type { Vmi } from '../kubevirt/vmi.js';
-import type { ResolvedVsmmu } from '../smmu/properties.js';
-import type { PageVm } from './page-fleet.js';
+import type { PageDomain, PageVm } from './page-fleet.js';
+import { kubevirtDomain, standIns } from './vm-domain.js';
 
-/** A VM on its node: what decides, and its vSMMU's XML before and after. */
-export function pageVmOf(
-  vmi: Vmi,
-  labels: VmiLabels,
-  profile: NodeProfile,
-  fleet: Omit<Fleet, 'nodes'>,
-): PageVm {
+type KnownFleet = Omit<Fleet, 'nodes'>;
+
+/** A VM on its node: what decides, and its domain before and after the hook. */
+export function pageVmOf(vmi: Vmi, labels: VmiLabels, profile: NodeProfile, fleet: KnownFleet): PageVm {
   const {
     vmi: key,
     touched,
     policy,
     unresolved,
-    nodes,
   } = explainVmi(vmi, labels, { ...fleet, nodes: [{ profile, labels: {} }] });
+  const because = unresolved === undefined ? touched.because : unresolved.message;
+  return {
+    key,
+    node: profile.node,
+    served: `${touched.value ? 'vsmmu serves it' : 'vsmmu leaves it alone'}, because ${because}`,
+    settings: settingsOf(policy),
+    domain: touched.value && unresolved === undefined ? domainOf(vmi, labels, policy, profile, fleet) : null,
+  };
+}
+
+function settingsOf(policy: EffectivePolicy): PageVm['settings'] {
   const { properties, baseline, topology, onUnresolved, unknownAts } = policy;
-  const settings = [
+  return [
     ...POLICY_PROPERTIES.map((name) => ({ name, ...properties[name] })),
     { name: 'baseline', value: baseline.value ?? 'none', from: baseline.from },
     { name: 'topology', ...topology },
     { name: 'onUnresolved', ...onUnresolved },
     { name: 'unknownAts', ...unknownAts },
   ].map(({ name, value, from }) => ({ name, value: String(value), from }));
-  const because = unresolved === undefined ? touched.because : unresolved.message;
-  return {
-    key,
-    served: `${touched.value ? 'vsmmu serves it' : 'vsmmu leaves it alone'}, because ${because}`,
-    settings,
-    smmus: nodes.flatMap(({ smmus }) =>
-      smmus.map(({ smmu, vsmmu, errors }) => ({ smmu, before: BEFORE, after: iommuXml(vsmmu), errors })),
-    ),
-  };
 }
 
-/** As a domain has it that leaves all to QEMU. */
-const BEFORE = "<iommu model='smmuv3'>\n  <driver accel='on'/>\n</iommu>";
+/** The hook's own rewrite, on the domain that KubeVirt would hand it. */
+function domainOf(
+  vmi: Vmi,
+  labels: VmiLabels,
+  policy: EffectivePolicy,
+  profile: NodeProfile,
+  fleet: KnownFleet,
+): PageDomain | null {
+  const requests = vmi.devices.filter(
+    ({ deviceName }) => deviceName !== undefined && selectsResource(fleet.resources, deviceName),
+  );
+  const devices = standIns(requests, profile);
+  if (devices.length === 0) return null;
+  const before = kubevirtDomain(devices, policy.topology.value !== 'complete');
+  const about = { devices: devices.map(({ bdf }) => bdf), missing: requests.length - devices.length };
+  try {
+    const { text } = rewriteDomain(before, profile.features, hookOptions(vmi, labels, policy, fleet));
+    const lines = lineDiff(before, text).map(({ kind, line }) => ({ kind, text: line.replace(/\n$/, '') }));
+    return { ...about, lines, errors: [] };
+  } catch (error) {
+    if (!(error instanceof VsmmuError)) throw error;
+    const findings = error instanceof DomainRefused ? error.findings : [error];
+    return { ...about, lines: [], errors: findings.map((one) => `${messageOf(one)} ${one.remedy}`) };
+  }
+}
 
-/** libvirt's element (12.7), an attribute a line so that a difference is a line; '' where it can't be resolved. */
-function iommuXml(vsmmu: ResolvedVsmmu | undefined): string {
-  if (vsmmu === undefined) return '';
-  const { accel, cmdqv, ats, ril, ssidsize, oas } = vsmmu;
-  const attributes = Object.entries({ accel, cmdqv, ats, ril, ssidsize, oas });
-  const lines = attributes.map(([name, value]) => `          ${name}='${value}'`);
-  return `<iommu model='smmuv3'>\n  <driver\n${lines.join('\n')}/>\n</iommu>`;
+/** As the webhook would start its hook if the VMI were created now. */
+function hookOptions(
+  vmi: Vmi,
+  labels: VmiLabels,
+  policy: EffectivePolicy,
+  fleet: KnownFleet,
+): RewriteOptions {
+  const { set } = policyForVmi(vmi, {
+    policies: fleet.policies,
+    vmiLabels: labels.vmi,
+    namespaceLabels: labels.namespace,
+    baseline: (name) => fleet.baselines.get(name),
+  });
+  return {
+    topology: policy.topology.value,
+    unresolvable: policy.onUnresolved.value === 'leave' ? 'omit' : 'fail',
+    unknownAts: policy.unknownAts.value,
+    ...(set === undefined ? {} : { set: parseWishes([set]) }),
+  };
 }

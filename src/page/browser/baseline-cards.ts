@@ -4,6 +4,8 @@ import { h } from './dom.js';
 
 /** Node names that one line can bear. */
 const NAMED = 3;
+const GAINS_SHOWN = 10;
+const EXCLUDED_SHOWN = 50;
 
 /** Each baseline as a card: values, who limits each, what leaving a node out would gain, who can't take part. */
 export function baselineCards(
@@ -19,11 +21,15 @@ function card(baseline: PageBaseline, open: (node: string) => void): HTMLElement
   return h(
     'article',
     { class: 'card', 'aria-label': `Baseline ${name}` },
-    h('h3', {}, name),
-    h('p', { class: 'soft' }, `${members} members, ${excluded.length} left out`),
+    h(
+      'div',
+      { class: 'card-head' },
+      h('h3', {}, name),
+      h('p', { class: 'soft' }, `${members.toLocaleString('en')} members, ${excluded.length} left out`),
+    ),
     ...(heldBack === '' ? [] : [h('p', { class: 'notice' }, `Held back: ${heldBack}`)]),
     ...(limits.length === 0 ? [h('p', { class: 'notice' }, 'No node can take part.')] : []),
-    h('ul', {}, ...limits.map((limit) => limitLine(limit, open))),
+    h('ul', { class: 'limits' }, ...limits.map((limit) => limitLine(limit, open))),
     ...gains(leavingOut, open),
     ...leftOut(excluded, open),
   );
@@ -42,21 +48,34 @@ function nodeButtons(nodes: readonly string[], open: (node: string) => void): (H
 }
 
 function gains(leavingOut: PageBaseline['leavingOut'], open: (node: string) => void): HTMLElement[] {
-  const gaining = leavingOut.filter((one) => one.gains.length > 0);
-  if (gaining.length === 0) return [];
-  const items = gaining
-    .slice(0, 10)
-    .map(({ node, gains: texts }) =>
-      h('li', {}, 'Without ', ...nodeButtons([node], open), `: ${texts.join(', ')}`),
+  const changing = leavingOut.filter(({ gains: more, losesModels }) => more.length + losesModels.length > 0);
+  if (changing.length === 0) return [];
+  const items = changing.slice(0, GAINS_SHOWN).map(({ node, gains: more, losesModels }) => {
+    const told = [...more, ...losesModels.map((model) => `no ${model} any more`)];
+    return h(
+      'li',
+      {},
+      'Without ',
+      ...nodeButtons([node], open),
+      `: ${told.join(', ').replaceAll('->', '→')}`,
     );
-  return [h('ul', {}, ...items)];
+  });
+  const rest = changing.length - items.length;
+  return [h('ul', { class: 'gains' }, ...items, ...(rest > 0 ? [h('li', {}, `and ${rest} more`)] : []))];
 }
 
 function leftOut(excluded: PageBaseline['excluded'], open: (node: string) => void): HTMLElement[] {
   if (excluded.length === 0) return [];
   const items = excluded
-    .slice(0, 50)
+    .slice(0, EXCLUDED_SHOWN)
     .map(({ name, reason }) => h('li', {}, ...nodeButtons([name], open), `: ${reason}`));
-  const more = excluded.length > 50 ? [h('li', {}, `and ${excluded.length - 50} more`)] : [];
-  return [h('details', {}, h('summary', {}, 'Left out, and why'), h('ul', {}, ...items, ...more))];
+  const rest = excluded.length - items.length;
+  return [
+    h(
+      'details',
+      {},
+      h('summary', {}, 'Left out, and why'),
+      h('ul', {}, ...items, ...(rest > 0 ? [h('li', {}, `and ${rest} more`)] : [])),
+    ),
+  ];
 }

@@ -25,6 +25,16 @@ export function readFilter(form: HTMLFormElement): Filter {
   };
 }
 
+/** Empties the form, and fills in these fields. */
+export function setFilter(form: HTMLFormElement, fields: Readonly<Record<string, string>>): void {
+  for (const control of form.elements) {
+    if (control instanceof HTMLInputElement && control.type === 'checkbox')
+      control.checked = fields[control.name] !== undefined;
+    else if (control instanceof HTMLInputElement || control instanceof HTMLSelectElement)
+      control.value = fields[control.name] ?? '';
+  }
+}
+
 export function matches(node: PageNode, filter: Filter): boolean {
   return (
     node.name.includes(filter.name) &&

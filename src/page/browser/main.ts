@@ -1,13 +1,18 @@
 import type { PageFleet, PageNode } from '../page-fleet.js';
 import { baselineCards } from './baseline-cards.js';
 import { byId, fetchJson } from './dom.js';
-import { matches, offerBaselines, readFilter } from './filters.js';
+import { matches, offerBaselines, readFilter, setFilter } from './filters.js';
+import { FleetMap } from './fleet-map.js';
 import { openNode } from './node-panel.js';
-import { nodeTable } from './node-table.js';
+import { type Best, bestOf, nodeTable } from './node-table.js';
+import { attention, tiles } from './tiles.js';
 
 const REFRESH_MS = 15_000;
+const filters = byId('filters', HTMLFormElement);
 
 let fleet: PageFleet = { nodes: [], baselines: [], policies: 0 };
+let map: FleetMap | undefined;
+let best: Best = bestOf([]);
 let shown = '';
 /** The node that the dialog is about; two changes of the address may be told as two events at once. */
 let opened = '';
@@ -29,10 +34,26 @@ function followAddress(): void {
   }
 }
 
+function renderOverview(): void {
+  map = new FleetMap(fleet, open);
+  best = bestOf(fleet.nodes);
+  byId('tiles', HTMLDListElement).replaceChildren(...tiles(fleet));
+  byId('attention', HTMLDivElement).replaceChildren(...attention(fleet, showOnly));
+  byId('map', HTMLDivElement).replaceChildren(map.element);
+  byId('baselines', HTMLDivElement).replaceChildren(...baselineCards(fleet.baselines, open));
+}
+
+function showOnly(filter: Readonly<Record<string, string>>): void {
+  setFilter(filters, filter);
+  renderNodes();
+  byId('nodes-title', HTMLHeadingElement).focus();
+}
+
 function renderNodes(): void {
-  const filter = readFilter(byId('filters', HTMLFormElement));
+  const filter = readFilter(filters);
   const nodes = fleet.nodes.filter((node) => matches(node, filter));
-  byId('nodes', HTMLDivElement).replaceChildren(nodeTable(nodes, open));
+  byId('nodes', HTMLDivElement).replaceChildren(nodeTable(nodes, best, open));
+  map?.show(nodes);
   byId('shown', HTMLParagraphElement).textContent =
     nodes.length === fleet.nodes.length ? '' : `${nodes.length} of ${fleet.nodes.length} nodes match.`;
 }
@@ -69,7 +90,7 @@ async function refresh(): Promise<void> {
   shown = text;
   const focused = document.activeElement?.textContent;
   offerBaselines(fleet.baselines);
-  byId('baselines', HTMLDivElement).replaceChildren(...baselineCards(fleet.baselines, open));
+  renderOverview();
   renderNodes();
   if (focused !== undefined && document.activeElement === document.body) refocus(focused);
   document.body.dataset['ready'] = 'true';
@@ -83,7 +104,6 @@ function refocus(text: string): void {
     }
 }
 
-const filters = byId('filters', HTMLFormElement);
 filters.addEventListener('input', renderNodes);
 filters.addEventListener('submit', (event) => event.preventDefault());
 // The form's fields are empty only after this event.
