@@ -5,7 +5,7 @@ import { parseBaseline } from '../src/fleet/baseline-object.js';
 import { type FleetVmi, parseFleetVmi } from '../src/fleet/bound-vmi.js';
 import { labelPatch } from '../src/fleet/node-labels.js';
 import { type Action, planFleet, type Snapshot } from '../src/fleet/plan.js';
-import { parsePolicy } from '../src/fleet/policy.js';
+import { parsePolicyObject, type PolicyObject } from '../src/fleet/policy-object.js';
 import type { NodeProfile } from '../src/cluster/node-profile.js';
 import { profile } from './fleet-profiles.js';
 
@@ -15,6 +15,8 @@ const baseline = (
   status: unknown = {},
   spec: Readonly<Record<string, unknown>> = { nodeSelector: {} },
 ): BaselineObject => parseBaseline({ metadata: { name: 'gold', uid: 'u', generation: 1 }, spec, status });
+const policy = (spec: Readonly<Record<string, unknown>>): PolicyObject =>
+  parsePolicyObject({ metadata: { name: 'p', generation: 3 }, spec });
 const vmi = (name: string, node: string | undefined): FleetVmi => ({
   key: `shop/${name}`,
   namespace: 'shop',
@@ -42,7 +44,7 @@ function snapshot(parts: Partial<Snapshot>): Snapshot {
 /** What the cluster looks like once the actions are done. */
 function after(before: Snapshot, actions: readonly Action[]): Snapshot {
   const nodes = new Map(before.nodes);
-  let { baselines, profiles } = before;
+  let { baselines, policies, profiles } = before;
   for (const action of actions) {
     if (action.kind === 'label-node') {
       const labels = { ...nodes.get(action.node), ...action.patch };
@@ -56,9 +58,20 @@ function after(before: Snapshot, actions: readonly Action[]): Snapshot {
       baselines = baselines.map((one) =>
         one.name === action.object.name ? { ...one, status: action.status } : one,
       );
+    else if (action.kind === 'write-policy')
+      policies = policies.map((one) =>
+        one.name === action.object.name ? { ...one, status: action.status } : one,
+      );
     else if (action.kind === 'delete-profile') profiles = profiles.filter(({ node }) => node !== action.node);
   }
-  return { ...before, nodes, baselines, profiles, seen: new Map(profiles.map((one) => [one.node, one])) };
+  return {
+    ...before,
+    nodes,
+    baselines,
+    policies,
+    profiles,
+    seen: new Map(profiles.map((one) => [one.node, one])),
+  };
 }
 
 const kinds = (actions: readonly Action[]) => actions.map(({ kind }) => kind).toSorted();
@@ -115,6 +128,92 @@ describe('the plan', () => {
     expect(planFleet(after(changed, actions))).toEqual([]);
   });
 
+  test('VMs that come and go while it is held back are named anew, and told of no second time', () => {
+    const first = snapshot({
+      profiles: [profile('a'), profile('b')],
+      baselines: [baseline()],
+      vmis: [vmi('db-1', 'a')],
+    });
+    const settled = after(first, planFleet(first));
+    const held = { ...settled, profiles: [profile('a'), profile('b', { ssidsize: 16 })] };
+    const more = { ...after(held, planFleet(held)), vmis: [vmi('db-1', 'a'), vmi('db-2', 'a')] };
+    const actions = planFleet(more);
+    expect(kinds(actions)).toEqual(['write-baseline']);
+    const lower = { ...after(more, actions), profiles: [profile('a'), profile('b', { ssidsize: 8 })] };
+    expect(planFleet(lower).find(({ kind }) => kind === 'event')).toMatchObject({
+      note: 'ssidsize 20 -> 8 would change under shop/db-1, shop/db-2',
+    });
+  });
+
+  test('a baseline tells its nodes and devices in figures', () => {
+    const stale: NodeProfile = { ...profile('b'), renewedAt: NOW - 36 * 60_000 };
+    const devices = [{}, { ats: 'unknown' as const }, { ats: 'no' as const, ready: false }];
+    const actions = planFleet(
+      snapshot({
+        nodes: new Map(['a', 'b', 'c', 'silent'].map((name) => [name, {}])),
+        profiles: [profile('a', { devices }), stale, profile('c', { obstacle: 'no' })],
+        baselines: [baseline()],
+      }),
+    );
+    expect(actions.find((action) => action.kind === 'write-baseline')?.status.summary).toEqual({
+      nodes: 4,
+      members: 2,
+      stale: 1,
+      devices: 5,
+      ready: 4,
+      ats: 3,
+      atsUnknown: 1,
+      pasid: 5,
+    });
+  });
+
+  test.each<[string, Readonly<Record<string, unknown>>, readonly NodeProfile[], string, string, RegExp]>([
+    ['is applied', { properties: { oas: 44 } }, [], 'True', 'Applied', /new VMIs get/],
+    ['leaves VMIs alone', { topology: 'off', baseline: 'none' }, [], 'True', 'Applied', /left alone/],
+    [
+      'names a baseline that is missing',
+      { baseline: 'none' },
+      [],
+      'False',
+      'BaselineMissing',
+      /none: .* refused/,
+    ],
+    [
+      'names an empty baseline',
+      { baseline: 'gold', onUnresolved: 'leave' },
+      [],
+      'False',
+      'BaselineEmpty',
+      /gold has no member: .* left alone/,
+    ],
+    ['names a baseline with members', { baseline: 'gold' }, [profile('a')], 'True', 'Applied', /./],
+    [
+      'leaves the baseline to others',
+      { properties: { ats: 'baseline', ril: 'baseline' } },
+      [],
+      'True',
+      'BaselineElsewhere',
+      /^ats, ril come from/,
+    ],
+  ])('a policy that %s says so in its status, once', (_, spec, profiles, status, reason, message) => {
+    const first = snapshot({ profiles, baselines: [baseline()], policies: [policy(spec)] });
+    const actions = planFleet(first);
+    const written = actions.find((action) => action.kind === 'write-policy');
+    expect(written?.status).toMatchObject({
+      observedGeneration: 3,
+      conditions: [
+        {
+          type: 'Ready',
+          status,
+          reason,
+          message: expect.stringMatching(message) as unknown,
+          observedGeneration: 3,
+        },
+      ],
+    });
+    expect(planFleet(after(first, actions))).toEqual([]);
+  });
+
   test('once the VM is gone the baseline shrinks', () => {
     const first = snapshot({
       profiles: [profile('a'), profile('b')],
@@ -143,7 +242,7 @@ describe('the plan', () => {
   });
 
   test('a policy binds VMIs too', () => {
-    const policies = [parsePolicy({ metadata: { name: 'p' }, spec: { baseline: 'gold' } })];
+    const policies = [policy({ baseline: 'gold' })];
     const vmis = [{ ...vmi('db-1', 'a'), baseline: undefined }];
     const first = snapshot({ profiles: [profile('a')], baselines: [baseline()], policies, vmis });
     const settled = after(first, planFleet(first));

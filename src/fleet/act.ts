@@ -7,6 +7,7 @@ import { apiVersionOf } from '../cluster/resource.js';
 import { BASELINES } from './baseline-object.js';
 import { EVENTS, NODES } from '../cluster/core-resources.js';
 import type { Action } from './plan.js';
+import { POLICIES } from './policy.js';
 
 const NOTE_MAX = 1024;
 
@@ -34,6 +35,12 @@ export async function act(
       const patch = { metadata: { resourceVersion }, status: { vsmmu: null, ...action.status } };
       const options = { subresource: 'status', signal };
       await client.patch(BASELINES, { name }, { kind: 'merge', patch }, options);
+      return;
+    }
+    case 'write-policy': {
+      const { name, resourceVersion } = action.object;
+      const patch = { metadata: { resourceVersion }, status: action.status };
+      await client.patch(POLICIES, { name }, { kind: 'merge', patch }, { subresource: 'status', signal });
       return;
     }
     case 'delete-profile':

@@ -2,6 +2,7 @@ import * as z from 'zod';
 
 import type { KubeObject, ResourceType } from '../cluster/resource.js';
 import { VsmmuError } from '../errors.js';
+import { conditionSchema } from './conditions.js';
 import { type LabelSelector, labelSelector } from './label-selector.js';
 
 export const BASELINES: ResourceType = {
@@ -16,8 +17,24 @@ const names = z.array(z.string());
 const onOff = z.enum(['on', 'off']);
 const limited = <T extends z.ZodType>(value: T) => z.object({ value, limitedBy: names });
 
+const count = z.int().min(0);
+/** The selected nodes and their devices in figures. */
+const summarySchema = z.object({
+  nodes: count,
+  members: count,
+  /** Members whose agents have been silent for too long. */
+  stale: count,
+  devices: count,
+  ready: count,
+  ats: count,
+  atsUnknown: count,
+  pasid: count,
+});
+export type BaselineTotals = z.output<typeof summarySchema>;
+
 const statusSchema = z.object({
   observedGeneration: z.int().optional(),
+  summary: summarySchema.optional(),
   vsmmu: z
     .object({
       ats: limited(onOff),
@@ -33,22 +50,10 @@ const statusSchema = z.object({
   members: names.default([]),
   excluded: z.array(z.object({ name: z.string(), reason: z.string() })).default([]),
   leavingOut: z.array(z.object({ node: z.string(), gains: names, losesModels: names })).default([]),
-  conditions: z
-    .array(
-      z.object({
-        type: z.string(),
-        status: z.enum(['True', 'False', 'Unknown']),
-        reason: z.string(),
-        message: z.string(),
-        lastTransitionTime: z.string(),
-        observedGeneration: z.int().optional(),
-      }),
-    )
-    .default([]),
+  conditions: z.array(conditionSchema).default([]),
 });
 
 export type BaselineStatus = z.output<typeof statusSchema>;
-export type BaselineCondition = BaselineStatus['conditions'][number];
 
 export interface BaselineObject {
   readonly name: string;

@@ -1,8 +1,14 @@
+import type { ProfileDevice } from '../cluster/node-profile-schema.js';
 import { baselineHostOf } from './profile-host.js';
-import type { BaselineCondition, BaselineObject, BaselineStatus } from './baseline-object.js';
+import { isStale } from './summary.js';
+import type { BaselineObject, BaselineStatus, BaselineTotals } from './baseline-object.js';
+import { type Condition, type NewCondition, settled } from './conditions.js';
 import { type KeptBaseline, keepBaseline } from './keep-baseline.js';
 import { publishedStatus } from './published-status.js';
 import type { NodeProfile } from '../cluster/node-profile.js';
+
+/** Between what is held and the VMs that hold it, in the condition's message. */
+export const HELD_UNDER = ' would change under ';
 
 /** Names in a message: enough to act on, few enough to read. */
 const NAMED = 10;
@@ -32,23 +38,33 @@ export function nextStatus(object: BaselineObject, inputs: BaselineInputs): Base
   }));
   return {
     ...(object.generation === undefined ? {} : { observedGeneration: object.generation }),
+    summary: totalsOf(inputs, status.members),
     ...status,
     excluded: [...status.excluded, ...silent].toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     conditions: conditions(object, kept, inputs.now),
   };
 }
 
-type NewCondition = Pick<BaselineCondition, 'type' | 'status' | 'reason' | 'message'>;
+function conditions(object: BaselineObject, kept: KeptBaseline, now: string): Condition[] {
+  const next = [readyCondition(kept), heldBackCondition(kept)];
+  return settled(next, object.status.conditions, { now, generation: object.generation });
+}
 
-function conditions(object: BaselineObject, kept: KeptBaseline, now: string): BaselineCondition[] {
-  return [readyCondition(kept), heldBackCondition(kept)].map((next) => {
-    const before = object.status.conditions.find(({ type }) => type === next.type);
-    return {
-      ...next,
-      lastTransitionTime: before?.status === next.status ? before.lastTransitionTime : now,
-      ...(object.generation === undefined ? {} : { observedGeneration: object.generation }),
-    };
-  });
+function totalsOf({ profiles, silent, now }: BaselineInputs, members: readonly string[]): BaselineTotals {
+  const devices = profiles.flatMap((profile) => [...profile.devices.values()]);
+  const having = (holds: (device: ProfileDevice) => boolean) => devices.filter(holds).length;
+  const isMember = new Set(members);
+  const at = Date.parse(now);
+  return {
+    nodes: profiles.length + silent.length,
+    members: members.length,
+    stale: profiles.filter((profile) => isMember.has(profile.node) && isStale({ profile }, at)).length,
+    devices: devices.length,
+    ready: having(({ ready }) => ready),
+    ats: having(({ ats }) => ats === 'yes'),
+    atsUnknown: having(({ ats }) => ats === 'unknown'),
+    pasid: having(({ pasidBits = 0 }) => pasidBits > 0),
+  };
 }
 
 function readyCondition({ baseline }: KeptBaseline): NewCondition {
@@ -72,27 +88,6 @@ function heldBackCondition({ heldBack }: KeptBaseline): NewCondition {
     type: 'HeldBack',
     status: 'True',
     reason: 'RunningVMs',
-    message: `${lowered.join(', ')} would change under ${by.slice(0, NAMED).join(', ')}${more}`,
+    message: `${lowered.join(', ')}${HELD_UNDER}${by.slice(0, NAMED).join(', ')}${more}`,
   };
-}
-
-/** Everything but times: a status is written only when it says something else. */
-export function sameStatus(a: BaselineStatus, b: BaselineStatus): boolean {
-  return canonical(a) === canonical(b);
-}
-
-function canonical(status: BaselineStatus): string {
-  const conditions = status.conditions.map((condition) => ({ ...condition, lastTransitionTime: '' }));
-  return JSON.stringify(sorted({ ...status, conditions }));
-}
-
-/** Key order is the writer's; two equal statuses may differ in it. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, member]) => [key, sorted(member)]),
-  );
 }

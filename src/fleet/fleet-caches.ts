@@ -7,7 +7,8 @@ import { BASELINES, type BaselineObject, parseBaseline } from './baseline-object
 import { type FleetVmi, parseFleetVmi } from './bound-vmi.js';
 import { NAMESPACES, NODES, VMIS } from '../cluster/core-resources.js';
 import type { Labels } from './label-selector.js';
-import { parsePolicy, POLICIES, type Policy } from './policy.js';
+import { POLICIES } from './policy.js';
+import { parsePolicyObject, type PolicyObject } from './policy-object.js';
 
 export interface CacheOptions {
   readonly signal: AbortSignal;
@@ -19,7 +20,7 @@ export class FleetCaches {
   readonly nodes: WatchCache<Labels>;
   readonly namespaces: WatchCache<Labels>;
   readonly profiles: WatchCache<NodeProfile>;
-  readonly policies: WatchCache<Policy>;
+  readonly policies: WatchCache<PolicyObject>;
   readonly baselines: WatchCache<BaselineObject>;
   readonly vmis: WatchCache<FleetVmi>;
 
@@ -30,7 +31,7 @@ export class FleetCaches {
     this.nodes = cache(NODES, labels);
     this.namespaces = cache(NAMESPACES, labels);
     this.profiles = cache(NODE_PROFILES, parseNodeProfile);
-    this.policies = cache(POLICIES, parsePolicy);
+    this.policies = cache(POLICIES, parsePolicyObject);
     this.baselines = cache(BASELINES, parseBaseline);
     this.vmis = cache(VMIS, parseFleetVmi);
   }

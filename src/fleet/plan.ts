@@ -1,12 +1,14 @@
 import type { NodeProfile } from '../cluster/node-profile.js';
 import type { BaselineObject, BaselineStatus } from './baseline-object.js';
-import { nextStatus, sameStatus } from './baseline-status.js';
+import { HELD_UNDER, nextStatus } from './baseline-status.js';
 import type { FleetVmi } from './bound-vmi.js';
+import { sameStatus } from './conditions.js';
 import { effectivePolicy } from './effective-policy.js';
 import { featureChanges } from './feature-change.js';
 import { type Labels, selects } from './label-selector.js';
 import { labelPatch, labelsOf } from './node-labels.js';
-import type { Policy } from './policy.js';
+import type { PolicyObject, PolicyStatus } from './policy-object.js';
+import { nextPolicyStatus } from './policy-status.js';
 import { isStale } from './summary.js';
 
 /** The cluster at one moment, as far as the controller looks at it. */
@@ -15,7 +17,7 @@ export interface Snapshot {
   readonly nodes: ReadonlyMap<string, Labels>;
   readonly profiles: readonly NodeProfile[];
   readonly baselines: readonly BaselineObject[];
-  readonly policies: readonly Policy[];
+  readonly policies: readonly PolicyObject[];
   readonly vmis: readonly FleetVmi[];
   readonly namespaces: ReadonlyMap<string, Labels>;
   /** Profiles at the last plan: what running VMs saw change. */
@@ -31,6 +33,7 @@ export type Action =
       readonly patch: Readonly<Record<string, string | null>>;
     }
   | { readonly kind: 'write-baseline'; readonly object: BaselineObject; readonly status: BaselineStatus }
+  | { readonly kind: 'write-policy'; readonly object: PolicyObject; readonly status: PolicyStatus }
   | { readonly kind: 'delete-profile'; readonly node: string; readonly uid: string | undefined }
   | {
       readonly kind: 'event';
@@ -56,6 +59,7 @@ export function planFleet(snapshot: Snapshot): Action[] {
       snapshot,
       written.map(({ object, status }) => ({ name: object.name, members: new Set(status.members) })),
     ),
+    ...writePolicies(snapshot, new Map(written.map(({ object, status }) => [object.name, status]))),
     ...deleteVanished(snapshot),
     ...tellChanges(snapshot),
   ];
@@ -93,9 +97,9 @@ function inputsOf(object: BaselineObject, snapshot: Snapshot, bound: readonly st
 function writeBaseline(object: BaselineObject, status: BaselineStatus): Action[] {
   if (sameStatus(object.status, status)) return [];
   const actions: Action[] = [{ kind: 'write-baseline', object, status }];
-  const held = (of: BaselineStatus) => of.conditions.find(({ type }) => type === 'HeldBack');
-  const [before, after] = [held(object.status), held(status)];
-  if (after?.status === 'True' && before?.message !== after.message)
+  const held = heldFor(status);
+  // Told when it begins and when other values are held; not with each VM that comes and goes meanwhile.
+  if (held !== undefined && heldFor(object.status) !== held)
     actions.push({
       kind: 'event',
       regarding: {
@@ -104,9 +108,25 @@ function writeBaseline(object: BaselineObject, status: BaselineStatus): Action[]
         ...(object.uid === undefined ? {} : { uid: object.uid }),
       },
       reason: 'HeldBack',
-      note: after.message,
+      note: status.conditions.find(({ type }) => type === 'HeldBack')?.message ?? held,
     });
   return actions;
+}
+
+/** "ssidsize 20 -> 16" of a baseline that is held back; undefined of any other. */
+function heldFor({ conditions }: BaselineStatus): string | undefined {
+  const condition = conditions.find(({ type, status }) => type === 'HeldBack' && status === 'True');
+  return condition?.message.split(HELD_UNDER, 1)[0];
+}
+
+function writePolicies(
+  { policies, now }: Snapshot,
+  baselines: ReadonlyMap<string, BaselineStatus>,
+): Action[] {
+  return policies.flatMap((object): Action[] => {
+    const status = nextPolicyStatus(object, baselines, new Date(now).toISOString());
+    return sameStatus(object.status, status) ? [] : [{ kind: 'write-policy', object, status }];
+  });
 }
 
 interface Membership {

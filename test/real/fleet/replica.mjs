@@ -15,7 +15,7 @@ const CLUSTER_RULES = [
   { apiGroups: ['kubevirt.io'], resources: ['virtualmachineinstances'], verbs: ['list', 'watch'] },
   { apiGroups: ['vsmmu.io'], resources: ['nodeprofiles'], verbs: ['list', 'watch', 'delete'] },
   { apiGroups: ['vsmmu.io'], resources: ['policies', 'baselines'], verbs: ['list', 'watch'] },
-  { apiGroups: ['vsmmu.io'], resources: ['baselines/status'], verbs: ['patch'] },
+  { apiGroups: ['vsmmu.io'], resources: ['baselines/status', 'policies/status'], verbs: ['patch'] },
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create'] },
 ];
 const LEASE_RULES = [
