@@ -52,8 +52,9 @@ function cell(node: PageNode, limiting: boolean, named: boolean): HTMLElement {
   ].join(': ');
   const mark = node.stale ? '!' : state === 'yes' ? '' : STATES[state].mark;
   const classes = ['cell', state, ...(limiting ? ['limiting'] : []), ...(node.stale ? ['stale'] : [])];
-  const text = named ? `${STATES[state].mark} ${node.name}` : mark;
-  return h('span', { class: classes.join(' '), title: words, 'data-node': node.name }, text);
+  const text = named ? `${node.stale ? '!' : STATES[state].mark} ${node.name}` : mark;
+  // The picture's words are its label; what is drawn on a cell is style.
+  return h('span', { class: classes.join(' '), title: words, 'data-node': node.name, 'data-mark': text });
 }
 
 function counts(nodes: readonly PageNode[]): [NodeState, number][] {
@@ -76,7 +77,7 @@ function legend(nodes: readonly PageNode[], limiting: number): HTMLElement {
       h(
         'li',
         {},
-        h('span', { class: `cell ${state}`, 'aria-hidden': 'true' }, STATES[state].mark),
+        h('span', { class: `cell ${state}`, 'aria-hidden': 'true', 'data-mark': STATES[state].mark }),
         ` ${STATES[state].words}: ${count.toLocaleString('en')}`,
       ),
     );

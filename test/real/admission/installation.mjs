@@ -45,14 +45,15 @@ export class Installation {
   #folder;
   #balancer;
 
-  static async create(ctx, cluster, product) {
+  /** @param more rules of the account beside those that every webhook needs */
+  static async create(ctx, cluster, product, more = []) {
     const installation = new Installation(
       ctx,
       cluster,
       product,
       await mkdtemp(join(tmpdir(), 'vsmmu-admission-')),
     );
-    await installation.#account();
+    await installation.#account(more);
     await installation.#register();
     return installation;
   }
@@ -89,13 +90,16 @@ export class Installation {
     await rm(this.#folder, { recursive: true, force: true });
   }
 
-  async #account() {
+  async #account(more) {
     const { admin, url, ca } = this.#cluster;
     const rbac = '/apis/rbac.authorization.k8s.io/v1';
     await admin.create(`/api/v1/namespaces/${OWN_NAMESPACE}/serviceaccounts`, { metadata: { name: NAME } });
     const subjects = [{ kind: 'ServiceAccount', name: NAME, namespace: OWN_NAMESPACE }];
     const role = (kind) => ({ apiGroup: 'rbac.authorization.k8s.io', kind, name: NAME });
-    await admin.create(`${rbac}/clusterroles`, { metadata: { name: NAME }, rules: RULES.cluster });
+    await admin.create(`${rbac}/clusterroles`, {
+      metadata: { name: NAME },
+      rules: [...RULES.cluster, ...more],
+    });
     await admin.create(`${rbac}/clusterrolebindings`, {
       metadata: { name: NAME },
       roleRef: role('ClusterRole'),

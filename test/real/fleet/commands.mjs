@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import {
   BASELINES,
   baseline,
@@ -15,10 +17,12 @@ import {
 export const COMMANDS = {
   explain: '`vsmmu explain vmi NAME` over a cluster: policy, nodes, values',
   overview: '`vsmmu status`, `nodes` and `baseline` over a cluster',
+  checked: '`vsmmu check -f` over a cluster: what would be refused, and where the VMI could start',
 };
 
 export async function commandChecks(ctx, cluster, file) {
   const { admin } = cluster;
+  const folder = dirname(file);
   const vsmmu = async (...args) => {
     const { status, stdout, stderr } = await ctx.run(
       process.execPath,
@@ -56,5 +60,21 @@ export async function commandChecks(ctx, cluster, file) {
     assert.match(status.stdout, /finding: Baseline empty has no member/);
     const baselines = await vsmmu('baseline', '-o', 'json');
     assert.ok(JSON.parse(baselines.stdout).baselines.some((one) => one.name === 'empty'));
+  });
+
+  await ctx.check(COMMANDS.checked, async () => {
+    const path = join(folder, 'vmi.json');
+    const check = async (object) => {
+      await writeFile(path, JSON.stringify(object));
+      return vsmmu('check', '-f', path, '-o', 'json');
+    };
+    const sound = await check(vmi('checked'));
+    assert.equal(sound.status, 0, sound.stdout + sound.stderr);
+    const refused = await check(vmi('checked', { annotations: { 'vsmmu.io/baseline': 'empty' } }));
+    assert.equal(refused.status, 1);
+    assert.equal(JSON.parse(refused.stdout).findings[0].code, 'POLICY_UNRESOLVED');
+    const many = await check(vmi('checked', { gpus: 3 }));
+    assert.equal(many.status, 1);
+    assert.match(JSON.parse(many.stdout).findings[0].message, /it has 2 of 3 vsmmu\.io\/10de-2941-ats/);
   });
 }

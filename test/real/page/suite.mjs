@@ -16,6 +16,7 @@ import { createFleet, IMPOSSIBLE, LIMITING, NODE_COUNT, STALE, UNKNOWN, WITH_VM 
 
 const LOADS = 'a thousand nodes are on the page within two seconds, without an error or a foreign request';
 const FILTERS = 'filters find the rare nodes and can be cleared';
+const GLANCE = 'one cell a node shows what is rare, what limits, what filters leave, and leads to the node';
 const LIMITS = 'a baseline leads to the node that limits it: picture and evidence';
 const UNKNOWNS = 'what is unknown or impossible is told in words, with its reason';
 const VM = "a VM shows what decides and its vSMMU's XML before and after";
@@ -28,7 +29,7 @@ export const suite = {
   name: 'page',
   needs: "Debian's chromium; Go, for kube-apiserver and etcd",
   timeoutMinutes: 8,
-  checks: [LOADS, FILTERS, LIMITS, UNKNOWNS, VM, KEYBOARD, ADDRESS, ACCESSIBLE, PICTURES],
+  checks: [LOADS, FILTERS, GLANCE, LIMITS, UNKNOWNS, VM, KEYBOARD, ADDRESS, ACCESSIBLE, PICTURES],
   async run(ctx) {
     await ctx.apt.install('chromium', 'fonts-dejavu-core');
     const cluster = await Cluster.start(ctx);
@@ -154,6 +155,37 @@ async function pageChecks(ctx, page, url, troubles) {
     await page.getByRole('button', { name: 'Clear' }).click();
   });
 
+  await ctx.check(GLANCE, async () => {
+    const cells = page.locator('#map .cells .cell');
+    const named = (name) => page.locator(`#map .cell[data-node="${name}"]`);
+    assert.equal(await cells.count(), NODE_COUNT);
+    const shown = [
+      [IMPOSSIBLE, /^gpu-0023: no accelerated vSMMU$/, /\bno\b/],
+      [UNKNOWN, /^gpu-0042: accelerated, ATS of a device unknown$/, /\bunknown\b/],
+      [STALE, /: stale$/, /\bstale\b/],
+      [LIMITING, /: limits a baseline$/, /\blimiting\b/],
+    ];
+    for (const [name, title, classes] of shown) {
+      assert.match(await named(name).getAttribute('title'), title);
+      assert.match(await named(name).getAttribute('class'), classes);
+    }
+    assert.match(
+      await page.locator('#map [role=img]').getAttribute('aria-label'),
+      /^1000 nodes: 998 accelerated, every device has ATS; 1 accelerated, ATS of a device unknown; 1 no acc/,
+    );
+    await page.getByRole('button', { name: '1 silent for too long' }).click();
+    assert.equal(await rows(), 1);
+    assert.equal(await page.locator('#map .cell.faded').count(), NODE_COUNT - 1);
+    assert.equal(await page.evaluate(() => document.activeElement.id), 'nodes-title');
+    await page.getByRole('button', { name: 'Clear' }).click();
+    await page.waitForFunction(() => document.querySelectorAll('#map .cell.faded').length === 0);
+    await named(LIMITING).click();
+    await isOpen(true);
+    assert.equal(await dialog.locator('h2').textContent(), LIMITING);
+    await page.keyboard.press('Escape');
+    await isOpen(false);
+  });
+
   await ctx.check(LIMITS, async () => {
     const card = page.getByRole('article', { name: 'Baseline everywhere' });
     await card
@@ -173,7 +205,7 @@ async function pageChecks(ctx, page, url, troubles) {
     assert.match(await evidence.textContent(), /IDR0=0x0d4c169b/);
     await dialog.getByRole('button', { name: 'Close' }).click();
     await isOpen(false);
-    assert.match(await card.textContent(), new RegExp(`Without ${LIMITING}: ssidsize 16 -> 20`));
+    assert.match(await card.textContent(), new RegExp(`Without ${LIMITING}: ssidsize 16 → 20`));
   });
 
   await ctx.check(UNKNOWNS, async () => {
@@ -184,6 +216,12 @@ async function pageChecks(ctx, page, url, troubles) {
     await dialog.locator('.map svg').waitFor();
     assert.match(await dialog.locator('svg').textContent(), /\? ATS unknown/);
     assert.match(await dialog.locator('svg').textContent(), /the kernel cannot say/);
+    const device = dialog.getByRole('button', { name: 'Evidence of 0009:03:00.0' });
+    const told = dialog.locator('details', { hasText: '0009:03:00.0: ATS unknown' });
+    assert.equal(await told.getAttribute('open'), null);
+    await device.click();
+    assert.notEqual(await told.getAttribute('open'), null);
+    assert.match(await told.textContent(), /the kernel says: silent/);
     await page.keyboard.press('Escape');
     await isOpen(false);
     await page.getByLabel('Name').fill(IMPOSSIBLE);
@@ -199,12 +237,21 @@ async function pageChecks(ctx, page, url, troubles) {
     assert.match(await dialog.locator('tr', { hasText: 'oas' }).textContent(), /oas44Policy gpu-vms/);
     const added = await dialog.locator('ins').allTextContents();
     assert.ok(
-      added.some((line) => line.includes("ssidsize='16'")),
+      added.some((line) => line.includes("ril='on' ssidsize='16' oas='44'")),
       added.join(),
     );
     assert.ok(
-      added.some((line) => line.includes("oas='44'")),
+      added.some((line) => line.includes("<qemu:property name='ats' type='string' value='on'/>")),
       added.join(),
+    );
+    const removed = await dialog.locator('del').allTextContents();
+    assert.ok(
+      removed.some((line) => line.includes("ril='off' ssidSize='20' oas='48'")),
+      removed.join(),
+    );
+    assert.match(
+      await dialog.textContent(),
+      /tells neither a running VM's XML nor its devices: 0009:01:00\.0/,
     );
     await page.keyboard.press('Escape');
     await isOpen(false);
@@ -223,6 +270,9 @@ async function pageChecks(ctx, page, url, troubles) {
     await isOpen(true);
     await dialog.locator('.map svg').waitFor();
     assert.ok(await page.evaluate(() => document.querySelector('dialog').contains(document.activeElement)));
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('Enter');
+    assert.match(await focused(), /^0009:01:00\.0: ATS yes$/);
     await page.keyboard.press('Escape');
     await isOpen(false);
     assert.equal(await focused(), 'gpu-0000');
@@ -279,12 +329,17 @@ async function lookChecks(ctx, page, url) {
       await page.locator('dialog .map svg').waitFor();
       assert.deepEqual(await violations(), [], `dialog, ${colorScheme}`);
       if (colorScheme === 'light') await shoot('fleet-page-node');
+      await page.goto(`${url}#node=${WITH_VM}`);
+      await page.getByRole('button', { name: 'default/train-1' }).click();
+      await page.locator('dialog pre').scrollIntoViewIfNeeded();
+      assert.deepEqual(await violations(), [], `a VM, ${colorScheme}`);
+      if (colorScheme === 'light') await shoot('fleet-page-vm');
     }
   });
 
   await ctx.check(PICTURES, async () => {
     const { writeFile } = await import('node:fs/promises');
-    assert.equal(pictures.size, 3);
+    assert.equal(pictures.size, 4);
     for (const [name, png] of pictures) {
       const path = join(ctx.root, 'docs', `${name}.png`);
       // A picture differs by a pixel with each version of the browser; it is renewed on request.
