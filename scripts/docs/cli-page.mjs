@@ -8,6 +8,7 @@ const ELSEWHERE = {
   'vsmmu resolve': 'test/real/guest/checks.mjs',
   'vsmmu baseline': 'test/real/fleet/commands.mjs',
   'vsmmu rewrite': 'test/real/libvirt/suite.mjs',
+  'vsmmu check': 'test/real/fleet/commands.mjs',
   'vsmmu agent': 'test/real/kubelet/node.mjs',
   'vsmmu reader': 'test/reader.test.ts',
   'vsmmu hook': 'test/hook.test.ts',

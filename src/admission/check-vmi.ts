@@ -8,7 +8,7 @@ import {
   REQUIRE_ANNOTATION,
   RESOLVED_ANNOTATION,
 } from '../kubevirt/annotations.js';
-import { sidecarImages } from '../kubevirt/hook-sidecars.js';
+import { checkSidecars } from '../kubevirt/hook-sidecars.js';
 import { parseRequire } from '../kubevirt/require.js';
 import { wishesOfVmi } from '../kubevirt/set-annotation.js';
 import type { Vmi } from '../kubevirt/vmi.js';
@@ -30,6 +30,9 @@ export interface VmiCheck {
   readonly explanation: VmiExplanation | undefined;
 }
 
+/** Whose hook the cluster has is not known here: sidecars are read only, not judged. */
+const NO_HOOK = { image: '', imagePullPolicy: 'IfNotPresent' } as const;
+
 /** Nodes in a message: enough to see what is wrong. */
 const NODES_NAMED = 5;
 
@@ -39,7 +42,7 @@ export function checkVmi(vmi: Vmi, labels: VmiLabels, fleet: Fleet): VmiCheck {
   const unreadable = [
     ...findingOf(() => wishesOfVmi(vmi)),
     ...findingOf(() => parseRequire(annotations[REQUIRE_ANNOTATION] ?? '')),
-    ...findingOf(() => sidecarImages(annotations[HOOK_SIDECARS_ANNOTATION])),
+    ...findingOf(() => checkSidecars(annotations[HOOK_SIDECARS_ANNOTATION], NO_HOOK)),
   ];
   const doubled = doubledDevices(vmi.devices, fleet.resources).map(({ field, message }): VmiFinding => ({
     code: 'VMI_DEVICE_DOUBLED',

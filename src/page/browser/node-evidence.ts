@@ -20,7 +20,6 @@ export function evidence({ smmus, devices }: NodeProfileSpec): Evidence {
         `ATS capability in config space: ${device.atsCapability ?? 'not readable'}`,
         `PASID bits for a guest: ${device.pasidBits ?? 'unknown'}`,
         device.ready ? 'ready for passthrough' : 'not ready for passthrough',
-        `behind ${device.smmu}`,
         ...(device.because === undefined ? [] : [device.because]),
       ]),
     ]),
