@@ -104,7 +104,9 @@ describe('a VM on the page', () => {
   test("KubeVirt's constants before, the values of node and policy after", () => {
     const vm = shown(vmi(), { properties: { oas: 44 } });
     expect(side(vm, 'add').join('\n')).toContain("ril='off' ssidSize='20' oas='48'");
-    expect(after(vm)).toContain("<driver pciBus='1' accel='on' cmdqv='on' ats='on' ril='on' ssidsize='16' oas='44'");
+    expect(after(vm)).toContain(
+      "<driver pciBus='1' accel='on' cmdqv='on' ats='on' ril='on' ssidsize='16' oas='44'",
+    );
     expect(after(vm)).toContain("<qemu:property name='ats' type='string' value='on'/>");
     expect(vm.domain).toMatchObject({ devices: ['0009:01:00.0'], missing: 0, errors: [] });
   });
