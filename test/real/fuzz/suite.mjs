@@ -33,7 +33,7 @@ const seconds = Number(process.env.VSMMU_FUZZ_SECONDS ?? 60);
 export const suite = {
   name: 'fuzz',
   needs: 'jazzer.js of npm, and on Debian 12 a newer libc for it',
-  timeoutMinutes: 4 + Math.ceil(((seconds + 15) * CHOSEN.length) / AT_ONCE / 60),
+  timeoutMinutes: 5 + Math.ceil((Math.ceil(CHOSEN.length / AT_ONCE) * (seconds + 30)) / 60),
   checks: CHOSEN.map(({ what }) => what),
   async run(ctx) {
     const jazzer = await Jazzer.open(ctx);
