@@ -1,7 +1,7 @@
 import { build } from 'esbuild';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, unlinkSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -180,7 +180,8 @@ class Kubelet {
   async start() {
     const { serveUnix, service, Registration } = this.#product;
     mkdirSync(this.#dir, { recursive: true });
-    for (const name of readdirSync(this.#dir)) if (name.endsWith('.sock')) unlinkSync(join(this.#dir, name));
+    for (const name of readdirSync(this.#dir))
+      if (name.endsWith('.sock')) rmSync(join(this.#dir, name), { force: true });
     this.#list = [];
     const register = async ({ endpoint }) => {
       this.#plugin = this.#product.unixClient(this.#product.DevicePlugin, join(this.#dir, endpoint));
