@@ -40,6 +40,17 @@ describe('vsmmu check', () => {
     );
   });
 
+  test("a domain's text does not move the terminal's cursor", async () => {
+    const driver = "<driver pciBus='1' accel='on' ril='\u009b2J'/>";
+    expect((await run(oneGpu({ driver }), 'check', '-')).out).toContain("ril='?2J'");
+    const refused = await run(oneGpu({ driver }), 'rewrite', '-', '--existing', 'keep');
+    expect(refused).toMatchObject({
+      status: 1,
+      out: '',
+      err: expect.stringContaining("ril='?2J'") as unknown,
+    });
+  });
+
   test('-o json', async () => {
     const { status, out } = await run(oneGpu({ hostdev: '' }), 'check', '-', '-o', 'json');
     expect(status).toBe(1);

@@ -139,6 +139,17 @@ describe('nothing that stands in a document becomes markup elsewhere in it', () 
     expect(typeof attempt(oneGpu({ driver }), { existing: 'keep' })).toBe('string');
   });
 
+  test.each(['name', 'type', 'value'])('%s of a property in overrides that are merged', (name) => {
+    const said = { name: 'x-a', type: 'string', value: '1', [name]: escaped };
+    const entry = `<q:device alias='ua-gpu0'><q:frontend><q:property name='${said.name}' type='${said.type}' value='${said.value}'/></q:frontend></q:device>`;
+    const after = `<q:override xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'>${entry}${entry}</q:override>`;
+    const result = attempt(oneGpu({ after }));
+    if (typeof result === 'string') throw new Error(result);
+    expect(result.text.match(/<q:device /g)).toHaveLength(1);
+    expect(result.text.match(/<iommu /g)).toHaveLength(1);
+    expect(result.text).toContain(`${name}='${escaped.replaceAll('&gt;', '>')}'`);
+  });
+
   test('a prefix is written as it stands', () => {
     const root = " xmlns:ns-0.ä='http://libvirt.org/schemas/domain/qemu/1.0'";
     expect(attempt(oneGpu({ root }))).toMatchObject({
@@ -156,6 +167,10 @@ describe(`fuzzed for ${SECONDS} s`, () => {
     oneGpu({
       after:
         "<q:override xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:device alias='ua-gpu0'><q:frontend><q:property name='ats' type='string' value='off'/></q:frontend></q:device></q:override>",
+    }),
+    oneGpu({
+      after:
+        "<q:override xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><q:device alias='ua-gpu0'><q:frontend><q:property name='x-a' type='remove'/></q:frontend></q:device><q:device alias='ua-gpu0'><q:frontend><q:property name='ats' type='string' value='off'/></q:frontend></q:device></q:override>",
     }),
     ...['no-topology', 'mixed', 'two-vsmmus'].map((name) =>
       readFileSync(`test/fixtures/domain/${name}.xml`, 'utf8'),

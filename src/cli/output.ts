@@ -1,6 +1,7 @@
 import { stringify } from 'yaml';
 
 import type { TableFormat } from './output-format.js';
+import { printable } from './printable.js';
 
 export type { OutputFormat, TableFormat } from './output-format.js';
 
@@ -34,9 +35,4 @@ export function renderTable<Row>(columns: readonly Column<Row>[], rows: readonly
     )
     .map((line) => `${line}\n`)
     .join('');
-}
-
-/** Text from sysfs or a recording must not move the terminal's cursor. */
-export function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }

@@ -186,6 +186,11 @@ describe('what libvirt lets pass', () => {
     expect(codes(oneGpu({ driver: GOOD, after: of('ua-gpu0') + of('iommu0') + of('net0') }))).toEqual([]);
   });
 
+  test("two on one bus, in QEMU's words", () => {
+    const driver = `${GOOD}</iommu><iommu model='smmuv3'>${GOOD}`;
+    expect(check(oneGpu({ driver }))[0]?.qemu).toBe('An iommu is already attached to this bus');
+  });
+
   test.each([
     ['octal that is none', "bus='08'"],
     ['a bus above 255', "bus='256'"],

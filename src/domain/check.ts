@@ -11,7 +11,7 @@ import { withDefaults } from './options.js';
 import { askedAts } from './plan-device.js';
 import { refuseUnknown } from './plan-smmu.js';
 import { Plan } from './plan.js';
-import { qemuMessage } from './qemu-messages.js';
+import { qemuMessage, topologyMessage } from './qemu-messages.js';
 import { readTopology } from './topology.js';
 
 export interface CheckOptions {
@@ -51,7 +51,7 @@ export function checkDomain(text: string, host: HostFeatures, options: CheckOpti
     code: finding.code,
     place: finding.place ?? source,
     message: finding.message,
-    qemu: undefined,
+    qemu: topologyMessage(finding),
     remedy: finding.remedy,
   }));
   return [...static_, ...new Prediction(plan, qemu).of(accelerated, topology.behind)];

@@ -1,3 +1,4 @@
+import type { VsmmuError } from '../errors.js';
 import type { ResolvedVsmmu } from '../smmu/properties.js';
 import type { DeviceFeatures } from '../smmu/features.js';
 import type { ResolutionError } from '../smmu/resolve.js';
@@ -53,4 +54,11 @@ const ACCEL_REQUIRED: Readonly<Record<string, string>> = {
 export function qemuMessage(error: ResolutionError, situation: Situation): string | undefined {
   const message = MESSAGES[error.code]?.(situation, error);
   return message === '' ? undefined : message;
+}
+
+/** QEMU's words for a topology that it refuses; undefined where libvirt, or nobody, has the first word. */
+export function topologyMessage({ code, message }: Pick<VsmmuError, 'code' | 'message'>): string | undefined {
+  return code === 'IOMMU_BUS' && message.includes(' both stand on ')
+    ? 'An iommu is already attached to this bus'
+    : undefined;
 }

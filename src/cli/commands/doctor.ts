@@ -6,7 +6,8 @@ import { ExitStatus } from '../../errors.js';
 import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
 import type { CliIo } from '../io.js';
-import { printable, renderData, type OutputFormat } from '../output.js';
+import { renderData, type OutputFormat } from '../output.js';
+import { printable } from '../printable.js';
 import { waiting } from '../waiting.js';
 import { write } from '../write.js';
 

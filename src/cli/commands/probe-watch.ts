@@ -5,7 +5,8 @@ import { probeHost } from '../../host/probe.js';
 import type { HostChange } from '../../host/report-diff.js';
 import { watchHost } from '../../host/watch.js';
 import type { CliIo } from '../io.js';
-import { printable, type OutputFormat } from '../output.js';
+import type { OutputFormat } from '../output.js';
+import { printable } from '../printable.js';
 import { write } from '../write.js';
 
 export interface ProbeWatchOptions {
