@@ -57,7 +57,7 @@ const devices = new Map(Array.from({ length: 8 }, (_, n) => {
 }));
 const preparer = new Preparer({
   nodeName: 'node-1', cdiDir: dir + '/cdi', stateDir: dir + '/state', source: openLiveHost({ root }),
-  iommufd: 'auto', claims: new GroupClaims(), checkpoint, devices: () => devices,
+  iommufd: () => 'auto', claims: new GroupClaims(), checkpoint, devices: () => devices,
 }, read.kind === 'read' ? read.value : new Map());
 writeSync(1, 'held ' + [...preparer.prepared.keys()].join() + '\\n');
 for (let turn = 0; ; turn++) {
@@ -82,7 +82,7 @@ test(`killed ${KILLS} times at random, the state is always whole, and no prepare
     platform: 'node',
     external: ['koffi'],
     banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
+      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
     },
   });
   const root = hostOf(8);
@@ -94,10 +94,12 @@ test(`killed ${KILLS} times at random, the state is always whole, and no prepare
     child.stdout!.on('data', (chunk: Buffer) => (output += chunk.toString()));
     // Not a moment in time but a number of its writes: a loaded machine meets the same moments.
     const lines = 2 + Math.floor(Math.random() * 40);
-    while (output.split('\n').length < lines && child.exitCode === null) await once(child.stdout!, 'data');
+    const ended = once(child, 'close');
+    while (output.split('\n').length < lines && child.exitCode === null)
+      await Promise.race([once(child.stdout!, 'data'), ended]);
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 5));
     child.kill('SIGKILL');
-    await once(child, 'close');
+    await ended;
 
     const [first = '', ...turns] = output.trimEnd().split('\n');
     expect(first).toMatch(/^held /);

@@ -3,6 +3,7 @@ import { messageOf } from '../errors.js';
 import { serveUnix, type ServedService, type UnixServer } from '../grpc/server.js';
 import type { Log } from '../log/log.js';
 import { Backoff } from './backoff.js';
+import { Complaint } from './complaint.js';
 import type { DirectoryWatch } from './directory-watch.js';
 import { register, socketIdentity, type KubeletDirectories } from './registration.js';
 import { socketName, type ResourceName } from './resource-name.js';
@@ -34,29 +35,37 @@ const STREAM_TIMEOUT_MS = 10_000;
  */
 export async function keepRegistered(plugin: Registered, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff();
+  const complaint = new Complaint();
   while (!signal.aborted) {
     const started = performance.now();
-    const lost = await oneRegistration(plugin, backoff, signal);
-    plugin.log.info('Registration ended.', { resource: plugin.resource, reason: lost });
+    const lost = await oneRegistration(plugin, backoff, complaint, signal);
+    if (lost !== undefined)
+      plugin.log.info('Registration ended.', { resource: plugin.resource, reason: lost });
     // One that held is no sign of trouble; one that ends at once must not become a busy loop.
     if (performance.now() - started > STREAM_TIMEOUT_MS) backoff.reset();
     await plugin.watch.hint(signal, backoff.next());
   }
 }
 
-/** @returns why the registration ended. */
-async function oneRegistration(plugin: Registered, backoff: Backoff, signal: AbortSignal): Promise<string> {
+/** @returns why the registration ended; undefined: there was none. */
+async function oneRegistration(
+  plugin: Registered,
+  backoff: Backoff,
+  complaint: Complaint,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const streams = new StreamCount(() => plugin.watch.nudge());
   let server: UnixServer;
   try {
     server = await serve(plugin, streams);
   } catch (error) {
-    plugin.log.error('The socket of the device plugin cannot be served.', {
-      resource: plugin.resource,
-      reason: messageOf(error),
-    });
-    return 'its socket could not be served';
+    const { resource, log } = plugin;
+    const reason = messageOf(error);
+    if (complaint.isNew(reason))
+      log.error('The socket of the device plugin cannot be served.', { resource, reason });
+    return undefined;
   }
+  complaint.settle();
   plugin.onServing(server.path);
   try {
     const kubelet = await registerUntilTaken(plugin, server, backoff, signal);
@@ -85,7 +94,7 @@ async function registerUntilTaken(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const { resource, directories, watch, log } = plugin;
-  let complaint: string | undefined;
+  const complaint = new Complaint();
   while (!signal.aborted && server.isInPlace()) {
     const kubelet = socketIdentity(directories.kubeletSocket);
     try {
@@ -96,8 +105,7 @@ async function registerUntilTaken(
       return kubelet;
     } catch (error) {
       const reason = messageOf(error);
-      if (reason !== complaint) log.warn('Not registered yet; trying on.', { resource, reason });
-      complaint = reason;
+      if (complaint.isNew(reason)) log.warn('Not registered yet; trying on.', { resource, reason });
       plugin.onRefused();
     }
     // A kubelet that is not there yet is waited for, not backed off from: its socket's appearance is a hint.

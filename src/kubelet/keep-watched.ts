@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { messageOf } from '../errors.js';
 import { serveUnix, type UnixServer } from '../grpc/server.js';
 import { Backoff } from './backoff.js';
+import { Complaint } from './complaint.js';
 import type { Registered } from './keep-registered.js';
 import { pluginInfoService } from './plugin-info.js';
 import { socketName } from './resource-name.js';
@@ -14,17 +15,22 @@ import { StreamCount } from './stream-count.js';
  */
 export async function keepWatched(plugin: Registered, signal: AbortSignal): Promise<void> {
   const backoff = new Backoff();
+  const complaint = new Complaint();
   while (!signal.aborted) {
     const started = performance.now();
-    const reason = await onePlacement(plugin, signal);
-    plugin.log.info('Registration ended.', { resource: plugin.resource, reason });
+    const reason = await onePlacement(plugin, complaint, signal);
+    if (reason !== undefined) plugin.log.info('Registration ended.', { resource: plugin.resource, reason });
     if (performance.now() - started > 10_000) backoff.reset();
     await plugin.watch.hint(signal, backoff.next());
   }
 }
 
-/** @returns why the placement ended. */
-async function onePlacement(plugin: Registered, signal: AbortSignal): Promise<string> {
+/** @returns why the placement ended; undefined: there was none. */
+async function onePlacement(
+  plugin: Registered,
+  complaint: Complaint,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const { resource, directories, watch, log } = plugin;
   const streams = new StreamCount(() => watch.nudge());
   let refusal: string | undefined;
@@ -47,9 +53,12 @@ async function onePlacement(plugin: Registered, signal: AbortSignal): Promise<st
     const path = join(directories.pluginsRegistry, socketName(resource));
     server = await serveUnix(path, [info, plugin.serviceFor(streams)]);
   } catch (error) {
-    log.error('The socket of the device plugin cannot be served.', { resource, reason: messageOf(error) });
-    return 'its socket could not be served';
+    const reason = messageOf(error);
+    if (complaint.isNew(reason))
+      log.error('The socket of the device plugin cannot be served.', { resource, reason });
+    return undefined;
   }
+  complaint.settle();
   plugin.onServing(server.path);
   try {
     for (;;) {

@@ -6,6 +6,7 @@ import { unixClient } from '../grpc/client.js';
 import type { Log } from '../log/log.js';
 import { Agent, type AgentOptions } from './agent.js';
 import type { Change } from './changes.js';
+import type { IommufdPolicy } from './allocation.js';
 import { Checkpoint } from './checkpoint.js';
 import { DEFAULT_CONFIG, type AgentConfig } from './config/agent-config.js';
 import type { ReloadHooks } from './config/config-watch.js';
@@ -37,9 +38,16 @@ type OnWritten = NonNullable<EventRecorderOptions['onWritten']>;
 export interface NodeDriver {
   readonly onScan: NonNullable<AgentOptions['onScan']>;
   /** Runs until the signal aborts. */
-  run(claims: GroupClaims, metrics: Metrics, signal: AbortSignal): Promise<void>;
+  run(shared: SharedWithDriver, signal: AbortSignal): Promise<void>;
   /** undefined: well. */
   unready(): string | undefined;
+}
+
+export interface SharedWithDriver {
+  readonly claims: GroupClaims;
+  readonly metrics: Metrics;
+  /** As the configuration has it now. */
+  readonly iommufd: () => IommufdPolicy;
 }
 
 /** Time for one plugin to answer over its own socket. */
@@ -77,6 +85,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     ...(events !== undefined && { onChanges: (changes) => tellAll(events, changes) }),
   });
   running.agent = agent;
+  const iommufd = () => config.value.iommufd ?? options.iommufd;
   const http =
     options.http === undefined
       ? undefined
@@ -89,7 +98,11 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
         });
   if (http !== undefined) options.onHttp?.(http.port);
   try {
-    await Promise.all([agent.run(until), driver?.run(claims, metrics, until), events?.run(until)]);
+    await Promise.all([
+      agent.run(until),
+      driver?.run({ claims, metrics, iommufd }, until),
+      events?.run(until),
+    ]);
   } finally {
     ended.abort();
     await http?.close();

@@ -57,7 +57,7 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
   try {
     const driver =
       options.dra === true
-        ? await openDriver(options, io, { kubeletDir, stateDir, cdiDir, iommufd, source, isBusy, log })
+        ? await openDriver(options, io, { kubeletDir, stateDir, cdiDir, source, isBusy, log })
         : undefined;
     await startAgent(
       {

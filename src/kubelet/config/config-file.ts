@@ -117,7 +117,10 @@ export const configSchema = z.strictObject({
     .describe(
       `${IOMMUFD_POLICIES.map((policy) => `\`${policy}\``).join(' or ')}; without it as \`--iommufd\` says`,
     ),
-  cdi: z.boolean().optional().describe('hand nodes out by CDI instead of by path; `false` by default'),
+  cdi: z
+    .boolean({ error: 'write true or false' })
+    .optional()
+    .describe('hand nodes out by CDI instead of by path; `false` by default'),
 });
 
 /** @throws VsmmuError CONFIG_UNREADABLE, CONFIG_MALFORMED with every fault and its line */
@@ -126,7 +129,8 @@ export async function readConfig(file: string): Promise<AgentConfig> {
   try {
     text = await readFile(file, 'utf8');
   } catch (cause) {
-    const remedy = errnoOf(cause) === 'ENOENT' ? 'Name a file that exists.' : 'Make the file readable.';
+    const absent = errnoOf(cause) === 'ENOENT' || errnoOf(cause) === 'EISDIR';
+    const remedy = absent ? 'Name a file that exists.' : 'Make the file readable.';
     throw new VsmmuError('CONFIG_UNREADABLE', `The configuration cannot be read: ${messageOf(cause)}`, {
       place: file,
       remedy,
@@ -210,7 +214,7 @@ function offsetOf(document: Document, path: readonly PropertyKey[]): number | un
 function malformed(file: string, faults: readonly string[], cause?: unknown): VsmmuError {
   return new VsmmuError('CONFIG_MALFORMED', `The configuration is not valid: ${faults.join('; ')}`, {
     place: file,
-    remedy: 'See docs/device-plugin.md, "Configuration"; the former configuration stays in force.',
+    remedy: 'See docs/device-plugin.md, "Configuration".',
     cause,
   });
 }

@@ -3,16 +3,14 @@ import type { KubeClient } from '../../cluster/kube-client.js';
 import type { HostReport } from '../../host/report.js';
 import type { HostSource } from '../../host/host-source.js';
 import type { Log } from '../../log/log.js';
-import type { IommufdPolicy } from '../allocation.js';
 import { Checkpoint } from '../checkpoint.js';
 import { Feed } from '../feed.js';
 import type { BusyCheck } from '../group-busy.js';
 import type { GroupClaims } from '../group-claims.js';
-import type { Metrics } from '../metrics.js';
 import { asItIsNow } from '../device-nodes.js';
 import { HEALTHY, unhealthy, type PluginDevice } from '../plugin-device.js';
 import { kubeletDirectories } from '../registration.js';
-import type { NodeDriver } from '../start-agent.js';
+import type { NodeDriver, SharedWithDriver } from '../start-agent.js';
 import { draDevices, type DraDevice } from './device.js';
 import { draServices, type DeviceHealth } from './dra-services.js';
 import { keepDraSockets } from './dra-sockets.js';
@@ -27,7 +25,6 @@ export interface DraDriverOptions {
   readonly kubeletDir: string;
   readonly stateDir: string;
   readonly cdiDir: string;
-  readonly iommufd: IommufdPolicy;
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
   readonly isBusy?: BusyCheck | undefined;
   readonly log: Log;
@@ -72,10 +69,11 @@ export class DraDriver implements NodeDriver {
     return this.#publisher?.fault;
   }
 
-  async run(claims: GroupClaims, metrics: Metrics, signal: AbortSignal): Promise<void> {
+  async run(shared: SharedWithDriver, signal: AbortSignal): Promise<void> {
+    const { claims, metrics } = shared;
     const { client, nodeName, log } = this.#options;
     this.#claims = claims;
-    const preparer = await this.#restore(claims);
+    const preparer = await this.#restore(shared);
     claims.onChange(() => {
       metrics.set('vsmmu_dra_prepared_claims', {}, preparer.prepared.size);
       this.#update();
@@ -98,8 +96,8 @@ export class DraDriver implements NodeDriver {
     ]);
   }
 
-  async #restore(claims: GroupClaims): Promise<Preparer> {
-    const { nodeName, cdiDir, stateDir, source, isBusy, iommufd, log } = this.#options;
+  async #restore({ claims, iommufd }: SharedWithDriver): Promise<Preparer> {
+    const { nodeName, cdiDir, stateDir, source, isBusy, log } = this.#options;
     const checkpoint = new Checkpoint<PreparedClaims>(
       join(stateDir, 'prepared-claims.json'),
       preparedFromJson,

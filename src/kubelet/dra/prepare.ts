@@ -25,7 +25,7 @@ export interface PreparerOptions {
   readonly stateDir: string;
   readonly source: Pick<HostSource, 'readLink' | 'list' | 'exists'>;
   readonly isBusy?: BusyCheck | undefined;
-  readonly iommufd: IommufdPolicy;
+  readonly iommufd: () => IommufdPolicy;
   readonly claims: GroupClaims;
   readonly checkpoint: Checkpoint<PreparedClaims>;
   /** By device name. */
@@ -173,7 +173,7 @@ export class Preparer {
       const first = !described.has(request);
       described.add(request);
       const mounts = first ? [this.#describe(stateDir, claim, request, checked)] : [];
-      specs.push({ name, edits: { deviceNodes: nodePaths([nodes], iommufd, source), mounts } });
+      specs.push({ name, edits: { deviceNodes: nodePaths([nodes], iommufd(), source), mounts } });
       const { bdf, iommuGroup } = dra.device;
       return { request, pool, name: dra.name, bdf, iommuGroup, cdiIds: [cdiDeviceId(CDI_KIND, name)] };
     });
