@@ -106,7 +106,7 @@ export const configSchema = z.strictObject({
   kind: z.literal(CONFIG_KIND, { error: `must be ${CONFIG_KIND}` }).describe(`\`${CONFIG_KIND}\``),
   resources: z.array(ruleSchema).default([]).describe('rules; the first that matches names a device'),
   otherwise: z
-    .union([name, z.literal(false)])
+    .union([name, z.literal(false)], { error: 'write a name that the kubelet takes, or false' })
     .default(DEFAULT_TEMPLATE)
     .describe(
       `name of devices that no rule matches, \`${DEFAULT_TEMPLATE}\` by default; \`false\`: not advertised`,
