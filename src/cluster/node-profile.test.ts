@@ -157,7 +157,11 @@ describe('written by another version of the agent', () => {
     }));
     const { features, devices: read } = parseNodeProfile(object({ ...spec, devices: older }));
     for (const device of features.devices.values())
-      expect([device.atsCapability, device.numaNode]).toEqual([undefined, undefined]);
+      expect([device.atsCapability, device.numaNode, device.model]).toEqual([
+        undefined,
+        undefined,
+        undefined,
+      ]);
     for (const device of read.values()) expect(device.pasidBits).toBeUndefined();
   });
 });

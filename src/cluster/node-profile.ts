@@ -2,7 +2,7 @@ import { type Bdf, parseBdf } from '../bdf.js';
 import { messageOf, VsmmuError } from '../errors.js';
 import { featuresOf } from '../kubevirt/read-resolved.js';
 import type { ResolvedAnnotation } from '../kubevirt/resolved-annotation.js';
-import type { HostFeatures } from '../smmu/features.js';
+import type { DeviceFeatures, HostFeatures } from '../smmu/features.js';
 import {
   nodeProfileSpec,
   nodeProfileStatus,
@@ -44,13 +44,13 @@ export function parseNodeProfile(object: KubeObject): NodeProfile {
   const renewedAt = Date.parse((status.success ? status.data.renewedAt : undefined) ?? '');
   const annotation = annotationOfProfile(spec.data);
   try {
-    const features = featuresOf(annotation);
+    const devices = byAddress(spec.data.devices);
     return {
       node: name,
       uid,
       annotation: JSON.stringify(annotation),
-      features,
-      devices: byAddress(spec.data.devices),
+      features: withModels(featuresOf(annotation), devices),
+      devices,
       renewedAt: Number.isNaN(renewedAt) ? undefined : renewedAt,
     };
   } catch (error) {
@@ -65,6 +65,16 @@ function byAddress(devices: readonly ProfileDevice[]): Map<Bdf, ProfileDevice> {
       return bdf === undefined ? [] : [[bdf, device] as const];
     }),
   );
+}
+
+/** The annotation leaves PCI ids out (docs/annotation.md); the profile has them. */
+function withModels(features: HostFeatures, profiled: ReadonlyMap<Bdf, ProfileDevice>): HostFeatures {
+  const devices = [...features.devices].map(([bdf, device]): [Bdf, DeviceFeatures] => {
+    const { vendor, device: id } = profiled.get(bdf) ?? {};
+    const model = vendor === undefined || id === undefined ? undefined : `${vendor}:${id}`;
+    return [bdf, { ...device, model }];
+  });
+  return { ...features, devices: new Map(devices) };
 }
 
 /** The annotation that a profile stands for: devices that share an SMMU and answers are grouped. */
