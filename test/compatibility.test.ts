@@ -79,7 +79,7 @@ describe('the compatibility table', () => {
       `QEMU >= ${COMPATIBILITY.qemuAccel.since}`,
       `libvirt >= ${COMPATIBILITY.libvirtAttributes.since}`,
       `KubeVirt >= ${COMPATIBILITY.kubevirtHooks.since}`,
-      `kubelet >= ${COMPATIBILITY.kubeletGrpc.since}`,
+      `Kubernetes >= ${COMPATIBILITY.matchConditions.since}`,
     ])
       expect(readme).toContain(told);
   });

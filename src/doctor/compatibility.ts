@@ -78,11 +78,11 @@ export const COMPATIBILITY = {
     gives: 'its own vSMMUs for Grace (GraceIOVirtualization) and IOMMUFD; needs libvirt 12.2',
     without: 'Devices are passed through the legacy way',
   },
-  kubeletGrpc: {
+  preferredAllocation: {
     part: 'kubelet',
-    since: '1.26',
-    gives: "gRPC over unix sockets that Node's HTTP/2 accepts",
-    without: 'The agent cannot register',
+    since: '1.19',
+    gives: 'GetPreferredAllocation: the devices of one container near each other',
+    without: 'The kubelet picks among free devices by itself',
   },
   matchConditions: {
     part: 'Kubernetes',
