@@ -1,28 +1,29 @@
-import * as z from 'zod';
-
+import * as z from '../lean-schema.js';
 import { jsonPointer, type JsonPatchOperation } from './json-patch.js';
 import type { Requirement } from './require.js';
 
 export const expression = z.object({
   key: z.string(),
   operator: z.string(),
-  values: z.array(z.string()).nullish(),
+  values: z.nullish(z.array(z.string())),
 });
 const required = z.object({
   nodeSelectorTerms: z.array(
     z.object({
-      matchExpressions: z.array(expression).nullish(),
-      matchFields: z.array(z.unknown()).nullish(),
+      matchExpressions: z.nullish(z.array(expression)),
+      matchFields: z.nullish(z.array(z.unknown())),
     }),
   ),
 });
 
 /** Where a VMI says on which nodes it may run (core/v1 Affinity); only what is needed to add to it. */
-export const affinitySchema = z
-  .object({
-    nodeAffinity: z.object({ requiredDuringSchedulingIgnoredDuringExecution: required.nullish() }).nullish(),
-  })
-  .nullish();
+export const affinitySchema = z.nullish(
+  z.object({
+    nodeAffinity: z.nullish(
+      z.object({ requiredDuringSchedulingIgnoredDuringExecution: z.nullish(required) }),
+    ),
+  }),
+);
 export type Affinity = z.output<typeof affinitySchema>;
 
 const REQUIRED = 'requiredDuringSchedulingIgnoredDuringExecution';

@@ -1,6 +1,5 @@
-import * as z from 'zod';
-
 import { VsmmuError } from '../errors.js';
+import * as z from '../lean-schema.js';
 import { RESOLVED_ANNOTATION } from './annotations.js';
 
 /** Kubernetes refuses more than this for all annotations of an object (TotalAnnotationSizeLimitB). */
@@ -16,16 +15,16 @@ const limitFields = {
   ats: onOff,
   ril: onOff,
   /** IDR1.SSIDSIZE is five bits wide. */
-  ssidsize: z.int().min(0).max(31),
+  ssidsize: z.int().check(z.minimum(0), z.maximum(31)),
   /** Bits; 0 where IDR5.OAS has a reserved encoding. */
-  oas: z.int().min(0).max(64),
+  oas: z.int().check(z.minimum(0), z.maximum(64)),
   /** Absent: nobody could say. */
-  cmdqv: onOff.optional(),
+  cmdqv: z.optional(onOff),
 };
 const obstacleFields = {
-  code: z.string().regex(/^[A-Z][A-Z0-9_]{1,62}$/),
-  because: z.string().max(TEXT_MAX),
-  remedy: z.string().max(TEXT_MAX),
+  code: z.string().check(z.regex(/^[A-Z][A-Z0-9_]{1,62}$/)),
+  because: z.string().check(z.maxLength(TEXT_MAX)),
+  remedy: z.string().check(z.maxLength(TEXT_MAX)),
 };
 const limitsSchema = z.strictObject(limitFields);
 const obstacleSchema = z.strictObject(obstacleFields);
@@ -34,28 +33,28 @@ const smmuSchema = z.discriminatedUnion('accel', [
   z.strictObject({
     accel: z.literal('impossible'),
     ...obstacleFields,
-    also: z.array(obstacleSchema).max(16).optional(),
-    limits: limitsSchema.optional(),
+    also: z.optional(z.array(obstacleSchema).check(z.maxLength(16))),
+    limits: z.optional(limitsSchema),
   }),
 ]);
 const groupSchema = z.strictObject({
   smmu: z.string(),
   ats: z.enum(['supported', 'not-supported', 'silent']),
   /** The ATS capability in config space; absent: it could not be read. */
-  capability: z.enum(['yes', 'no']).optional(),
-  numa: z.int().min(0).max(0xffff).optional(),
+  capability: z.optional(z.enum(['yes', 'no'])),
+  numa: z.optional(z.int().check(z.minimum(0), z.maximum(0xffff))),
 });
 /** "smmu3.0x0000000009050000", and "#2" behind it where a host says two things of one name or has no name for it. */
 const SMMU_KEY = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,126}(#[1-9]\d{0,4})?$|^#[1-9]\d{0,4}$/;
-const nodeName = z.string().regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'not a node name');
+const nodeName = z.string().check(z.regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'not a node name'));
 
 /** Version 1 of annotation `vsmmu.io/resolved` (docs/annotation.md). */
 const annotationSchema = z.strictObject({
   version: z.literal(1),
   node: nodeName,
-  smmus: z.record(z.string().regex(SMMU_KEY, 'not the name of an SMMU'), smmuSchema),
-  groups: z.array(groupSchema).max(DEVICES_MAX),
-  devices: z.record(z.string(), z.int().nonnegative()),
+  smmus: z.record(z.string().check(z.regex(SMMU_KEY, 'not the name of an SMMU')), smmuSchema),
+  groups: z.array(groupSchema).check(z.maxLength(DEVICES_MAX)),
+  devices: z.record(z.string(), z.int().check(z.nonnegative())),
 });
 
 export type ResolvedAnnotation = z.output<typeof annotationSchema>;

@@ -1,6 +1,5 @@
-import * as z from 'zod';
-
 import { VsmmuError } from '../errors.js';
+import * as z from '../lean-schema.js';
 import { type Affinity, affinitySchema } from './node-affinity.js';
 
 /** An entry of `spec.domain.devices.gpus` or `.hostDevices`; by resource name, or by DRA claim. */
@@ -41,34 +40,41 @@ export interface ResourceClaimReference {
 const VMI_BYTES_MAX = 4 * 1024 * 1024;
 
 /** Go writes an absent field as null, "" or not at all; here they are one. */
-const text = z
-  .string()
-  .nullish()
-  .transform((value) => value || undefined);
-const stringMap = z
-  .record(z.string(), z.string())
-  .nullish()
-  .transform((value) => value ?? undefined);
+const text = z.pipe(
+  z.nullish(z.string()),
+  z.transform((value) => value || undefined),
+);
+const stringMap = z.pipe(
+  z.nullish(z.record(z.string(), z.string())),
+  z.transform((value) => value ?? undefined),
+);
 
-const requests = z
-  .array(z.object({ name: text, deviceName: text, claimName: text, requestName: text }))
-  .max(4096)
-  .nullish()
-  .transform((value) => value ?? []);
+const LIST_MAX = 4096;
+const requests = z.pipe(
+  z.nullish(
+    z
+      .array(z.object({ name: text, deviceName: text, claimName: text, requestName: text }))
+      .check(z.maxLength(LIST_MAX)),
+  ),
+  z.transform((value) => value ?? []),
+);
 const vmiSchema = z.object({
   metadata: z.object({ name: text, generateName: text, namespace: text, annotations: stringMap }),
-  spec: z
-    .object({
-      domain: z.object({ devices: z.object({ gpus: requests, hostDevices: requests }).nullish() }).nullish(),
+  spec: z.nullish(
+    z.object({
+      domain: z.nullish(
+        z.object({ devices: z.nullish(z.object({ gpus: requests, hostDevices: requests })) }),
+      ),
       nodeSelector: stringMap,
       affinity: affinitySchema,
-      resourceClaims: z
-        .array(z.object({ name: text, resourceClaimName: text, resourceClaimTemplateName: text }))
-        .max(4096)
-        .nullish(),
-    })
-    .nullish(),
-  status: z.object({ nodeName: text, phase: text }).nullish(),
+      resourceClaims: z.nullish(
+        z
+          .array(z.object({ name: text, resourceClaimName: text, resourceClaimTemplateName: text }))
+          .check(z.maxLength(LIST_MAX)),
+      ),
+    }),
+  ),
+  status: z.nullish(z.object({ nodeName: text, phase: text })),
 });
 type VmiJson = z.output<typeof vmiSchema>;
 
