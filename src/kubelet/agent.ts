@@ -7,8 +7,9 @@ import type { HostSource } from '../host/host-source.js';
 import type { HostReport } from '../host/report.js';
 import type { Log } from '../log/log.js';
 import { nodePaths, type AllocationSettings, type IommufdPolicy } from './allocation.js';
-import { changesBetween, logChange, type Change } from './changes.js';
+import { changesBetween, logChanges, type Change } from './changes.js';
 import { namingOf, type AgentConfig } from './config/agent-config.js';
+import { withinListLimit } from './device-list.js';
 import { asItIsNow, checkDevice } from './device-nodes.js';
 import { DirectoryWatch } from './directory-watch.js';
 import type { Feed } from './feed.js';
@@ -225,14 +226,14 @@ export class Agent {
     const before = names === 'anew' ? NO_INVENTORY : this.#inventory;
     const naming = namingOf(config.value);
     const found = this.#checkLive(takeInventory({ host, naming, inForce: before.resources.keys() }));
-    const inventory = keepVanished(before, found);
+    const inventory = withinListLimit(keepVanished(before, found));
     const changes = changesBetween(this.#inventory, inventory);
     claims.regroup([...inventory.resources.values()].flat());
     // What pods have of devices that are new to us must be known before they are advertised; of the others it is.
     if (changes.some(({ kind }) => kind === 'advertised')) await this.#learnClaims(inventory);
     this.#host = host;
     this.#inventory = inventory;
-    for (const change of changes) logChange(change, log);
+    logChanges(changes, log);
     if (changes.length > 0) onChanges?.(changes);
     this.#publish();
   }

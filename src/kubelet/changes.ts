@@ -35,8 +35,18 @@ export function changesBetween(before: Inventory, now: Inventory): Change[] {
   return changes;
 }
 
-/** One line a change: which device, and why. */
-export function logChange(change: Change, log: Log): void {
+/** One line a change: which device, and why; one for all devices that a resource has no room for, as they are many. */
+export function logChanges(changes: readonly Change[], log: Log): void {
+  const leftOut = new Map<string, number>();
+  for (const change of changes) {
+    if (change.kind === 'not-advertised' && change.fault === 'room')
+      leftOut.set(change.reason, (leftOut.get(change.reason) ?? 0) + 1);
+    else logChange(change, log);
+  }
+  for (const [reason, count] of leftOut) log.warn('Devices are not advertised.', { count, reason });
+}
+
+function logChange(change: Change, log: Log): void {
   const { kind, ...fields } = change;
   switch (kind) {
     case 'advertised':

@@ -9,8 +9,11 @@ import { collisionOf, VariableOwners, type ResourceName } from './resource-name.
 export interface NotAdvertised {
   readonly bdf: Bdf;
   readonly reason: string;
-  /** It could be handed out, and only its resource's name stands in the way: it can't be made, or is another's. */
-  readonly fault?: 'name' | 'collision';
+  /**
+   * It could be handed out, and only its resource stands in the way: its name can't be made, or is another's, or the
+   * list of its devices is full.
+   */
+  readonly fault?: 'name' | 'collision' | 'room';
 }
 
 export interface Inventory {

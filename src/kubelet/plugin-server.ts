@@ -1,17 +1,15 @@
 import { parseBdf, type Bdf } from '../bdf.js';
-import { DevicePlugin, type Device } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
-import type { Init } from '../grpc/message.js';
+import { DevicePlugin } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
 import { service, type ServedService } from '../grpc/server.js';
 import { RpcError } from '../grpc/status.js';
 import { withFields, type Log } from '../log/log.js';
 import { messageOf } from '../errors.js';
 import { allocate, type AllocationContext, type ContainerAllocation } from './allocation.js';
+import { wireList, type DeviceList } from './device-list.js';
 import type { Feed } from './feed.js';
 import type { PluginDevice } from './plugin-device.js';
 import { preferDevices } from './preference.js';
 import type { ResourceName } from './resource-name.js';
-
-export type DeviceList = readonly PluginDevice[];
 
 /** What a plugin tells of its calls; for metrics and for the one who keeps it registered. */
 export interface PluginEvents {
@@ -62,24 +60,10 @@ async function* announce({ feed, events }: PluginServerOptions, signal: AbortSig
   events.streamOpened();
   log.debug('The kubelet watches the devices.');
   try {
-    for await (const devices of feed.watch(signal, REPEATS_MS)) yield { devices: devices.map(wireDevice) };
+    for await (const devices of feed.watch(signal, REPEATS_MS)) yield wireList(devices);
   } finally {
     events.streamEnded();
   }
-}
-
-function wireDevice({ bdf, health, numaNode }: PluginDevice): Init<Device> {
-  return {
-    ID: bdf,
-    // Anything but these two words counts as unhealthy.
-    health: health.healthy ? 'Healthy' : 'Unhealthy',
-    ...(numaNode === undefined ? {} : { topology: { nodes: [{ ID: BigInt(numaNode) }] } }),
-  };
-}
-
-/** What ListAndWatch sends, as one string: watchers hear of nothing else. */
-export function announcementKey(devices: DeviceList): string {
-  return devices.map(({ bdf, health, numaNode }) => `${bdf} ${health.healthy} ${numaNode ?? '-'}`).join();
 }
 
 function prefer(

@@ -1,12 +1,13 @@
 import { messageOf } from '../errors.js';
 import type { Log } from '../log/log.js';
 import type { AllocationContext } from './allocation.js';
+import { announcementKey, type DeviceList } from './device-list.js';
 import type { DirectoryWatch } from './directory-watch.js';
 import { Feed } from './feed.js';
 import { keepRegistered } from './keep-registered.js';
 import { keepWatched } from './keep-watched.js';
 import type { Metrics } from './metrics.js';
-import { announcementKey, devicePluginService, type DeviceList } from './plugin-server.js';
+import { devicePluginService } from './plugin-server.js';
 import type { KubeletDirectories } from './registration.js';
 import type { ResourceName } from './resource-name.js';
 import type { StreamCount } from './stream-count.js';

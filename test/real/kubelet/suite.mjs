@@ -4,6 +4,7 @@ import { goProgram } from '../kubernetes/go-program.mjs';
 import { ALLOCATION, allocationChecks } from './allocation.mjs';
 import { CONFIGURATION, configurationChecks } from './configuration.mjs';
 import { KUBELET_CASES, kubeletCases } from './kubelet-cases.mjs';
+import { LIST_LIMIT, listLimitChecks } from './list-limit.mjs';
 import { REGISTRATION, registrationChecks } from './registration.mjs';
 import { RESTARTS, restartChecks } from './restarts.mjs';
 import { TOPOLOGY, topologyChecks } from './topology.mjs';
@@ -12,8 +13,8 @@ export const suite = {
   name: 'kubelet',
   needs: "Go, for kubelet's managers; root, for the checks in which the host changes",
   timeoutMinutes: 15,
-  checks: [ALLOCATION, TOPOLOGY, REGISTRATION, CONFIGURATION, RESTARTS, KUBELET_CASES].flatMap((names) =>
-    Object.values(names),
+  checks: [ALLOCATION, TOPOLOGY, REGISTRATION, LIST_LIMIT, CONFIGURATION, RESTARTS, KUBELET_CASES].flatMap(
+    (names) => Object.values(names),
   ),
   async run(ctx) {
     const program = await goProgram(ctx, 'kubelet-harness');
@@ -21,6 +22,7 @@ export const suite = {
     if (!(await allocationChecks(ctx, program))) return;
     await topologyChecks(ctx, program);
     await registrationChecks(ctx, program);
+    await listLimitChecks(ctx, program);
     await configurationChecks(ctx, program);
     await kubeletCases(ctx, program);
     await restartChecks(ctx, program);

@@ -14,9 +14,16 @@ const EXPORTS = {
   './src/cluster/watch-cache.ts': 'WatchCache',
   './src/host/open-host.ts': 'openHost',
   './src/host/probe.ts': 'probeHost',
+  './src/kubelet/device-list.ts': 'LISTED_MAX',
+  './src/kubelet/directory-watch.ts': 'DirectoryWatch',
+  './src/kubelet/group-claims.ts': 'GroupClaims',
+  './src/kubelet/metrics.ts': 'Metrics',
+  './src/kubelet/registration.ts': 'kubeletDirectories',
+  './src/kubelet/resource-plugins.ts': 'ResourcePlugins',
+  './src/kubelet/start-agent.ts': 'startAgent',
 };
 
-/** vsmmu's own client, cache, registrations, policies and publisher, bundled as the programs have them. */
+/** vsmmu's own client, cache, registrations, policies, publisher and agent, bundled as the programs have them. */
 export async function loadProduct(ctx) {
   const outfile = join(await ctx.cache('product-modules'), `product-${process.pid}.mjs`);
   await build({
