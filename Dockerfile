@@ -14,7 +14,8 @@ RUN node scripts/image/rootfs.mjs /rootfs
 
 FROM scratch
 COPY --from=build /rootfs /
-ENV PATH=/usr/bin NODE_ENV=production
+# A young generation of 1 MiB: 1 to 2 MiB less of each hook, whose pods nobody of ours gives an environment.
+ENV PATH=/usr/bin NODE_ENV=production NODE_OPTIONS=--max-semi-space-size=1
 # The pods of the agent say otherwise: the kubelet's folder belongs to root.
 USER 65532:65532
 ENTRYPOINT ["/usr/bin/node", "/app/vsmmu.js"]

@@ -9,15 +9,17 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const PROGRAMS = { vsmmu: 'src/cli/main.ts', demo: 'src/cli/demo/main.ts' };
 
 /**
- * Node 24's module loader reads every property of a builtin that is imported, and on node:http those are getters that
- * load undici, its WebSocket, TLS and HTTP/2: 10 MiB and 30 ms for a program that serves plain HTTP. Asked for as an
- * object, the module keeps its getters to itself.
+ * Node's module loader reads every property of a builtin that is imported, and some are getters that load more: those
+ * of node:http undici, its WebSocket, TLS and HTTP/2 (Node 24; 10 MiB and 30 ms for a program that serves plain HTTP),
+ * those of node:crypto Web Crypto, those of node:util MIME types and parseArgs (1 MiB together on Node 24). Asked for
+ * as an object, a module keeps its getters to itself.
  */
-const quietHttp = {
-  name: 'quiet-http',
+const quietBuiltins = {
+  name: 'quiet-builtins',
   setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:https?$/ }, ({ path }) => ({ path, namespace: 'quiet-http' }));
-    onLoad({ filter: /.*/, namespace: 'quiet-http' }, ({ path }) => ({
+    const namespace = 'quiet-builtins';
+    onResolve({ filter: /^node:(https?|crypto|util)$/ }, ({ path }) => ({ path, namespace }));
+    onLoad({ filter: /.*/, namespace }, ({ path }) => ({
       contents: `module.exports = process.getBuiltinModule('${path}');`,
     }));
   },
@@ -55,7 +57,7 @@ export async function bundle(outdir, entryPoints = PROGRAMS, { sourcemap = true,
     },
     // koffi loads its native part from its own package folder, so it can't be inside a bundle.
     external: ['koffi'],
-    plugins: [quietHttp],
+    plugins: [quietBuiltins],
     // CommonJS dependencies (winston, client-node) call require() for Node's own modules.
     banner: {
       js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
