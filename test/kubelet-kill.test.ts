@@ -82,7 +82,8 @@ test(`killed ${KILLS} times at random, the state is always whole, and no prepare
     platform: 'node',
     external: ['koffi'],
     banner: {
-      js: "import { createRequire as requireFrom } from 'node:module'; const require = requireFrom(import.meta.url);",
+      // A name that no bundled file gives to its own import.
+      js: "import { createRequire as requireOfWriter } from 'node:module'; const require = requireOfWriter(import.meta.url);",
     },
   });
   const root = hostOf(8);

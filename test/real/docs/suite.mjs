@@ -11,6 +11,7 @@ import { Cluster } from '../kubernetes/cluster.mjs';
 import { eventually } from '../kubernetes/eventually.mjs';
 import { goProgram } from '../kubernetes/go-program.mjs';
 import { installKubeVirtCrd, installVmiCrd } from '../kubernetes/kubevirt-crd.mjs';
+import { checkPlugin, plugin } from './kubectl-plugin.mjs';
 
 /** Every command of the documents that speaks to a cluster, as it stands there, with the real kubectl and Helm. */
 export const suite = {
@@ -22,9 +23,10 @@ export const suite = {
     // Without Helm comes last: what it applies, Helm would not take over.
     const isLast = ({ text }) => text.includes('--kustomize');
     const blocks = [...found.filter((one) => !isLast(one)), ...found.filter(isLast)];
-    ctx.plan(...blocks.map(nameOf));
+    ctx.plan(plugin, ...blocks.map(nameOf));
     const programs = { kubectl: await goProgram(ctx, 'kubectl'), helm: await currentHelm(ctx) };
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-docs-'));
+    await ctx.check(plugin, () => checkPlugin(ctx, programs.kubectl, folder));
     const cluster = await Cluster.start(ctx);
     const kubeconfig = join(folder, 'kubeconfig');
     const sandbox = await Sandbox.make(ctx.root, { KUBECONFIG: kubeconfig });

@@ -1,21 +1,20 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { eventually } from '../kubernetes/eventually.mjs';
 
 const zsh = 'zsh completes commands, options and choices';
 const fish = 'fish completes commands, options and choices';
-const plugin = 'kubectl runs it as its plugin "vsmmu"';
 const manual = 'man shows the manual page without a warning';
 
 export const suite = {
   name: 'shell',
-  needs: 'zsh, fish, man-db and kubectl (kubernetes-client) from Debian',
+  needs: 'zsh, fish and man-db from Debian',
   timeoutMinutes: 4,
-  checks: [zsh, fish, plugin, manual],
+  checks: [zsh, fish, manual],
   async run(ctx) {
-    await ctx.apt.install('zsh', 'fish', 'man-db', 'groff-base', 'kubernetes-client');
+    await ctx.apt.install('zsh', 'fish', 'man-db', 'groff-base');
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-shell-'));
     try {
       for (const shell of ['zsh', 'fish']) {
@@ -24,7 +23,6 @@ export const suite = {
       }
       await ctx.check(zsh, () => checkZsh(ctx, folder));
       await ctx.check(fish, () => checkFish(ctx, folder));
-      await ctx.check(plugin, () => checkPlugin(ctx, folder));
       await ctx.check(manual, async () => {
         const page = join(ctx.root, 'docs', 'man', 'vsmmu.1');
         const { stdout, stderr } = await ctx.run('man', ['--warnings', '--local-file', page], {
@@ -46,19 +44,6 @@ const CASES = [
   ['vsmmu explain v', 'vmi'],
   ['vsmmu completion --he', '--help'],
 ];
-
-/** As docs/fleet.md says: a link of that name on the PATH. */
-async function checkPlugin(ctx, folder) {
-  await symlink(ctx.vsmmu, join(folder, 'kubectl-vsmmu'));
-  const env = { PATH: `${folder}:${process.env.PATH}`, HOME: folder };
-  const listed = await ctx.run('kubectl', ['plugin', 'list'], { env });
-  assert.match(listed.stdout, /kubectl-vsmmu$/m);
-  const help = await ctx.run('kubectl', ['vsmmu', 'explain', 'vmi', '--help'], { env });
-  assert.match(help.stdout, /^Usage: kubectl vsmmu explain vmi /);
-  const host = join(ctx.root, 'src/cli/demo/two-gpu-host');
-  const nodes = await ctx.run('kubectl', ['vsmmu', 'nodes', '--host', host, '-o', 'wide'], { env });
-  assert.match(nodes.stdout, /^two-gpu-host +2 +2\/2 /m);
-}
 
 /** fish tells its completions itself: complete -C. */
 async function checkFish(ctx, folder) {
