@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -23,6 +32,7 @@ interface Told {
       readonly result: string;
       readonly evidence: string;
       readonly hint?: string;
+      readonly page: string;
       readonly subject?: string;
     }[];
   }[];
@@ -39,6 +49,68 @@ async function doctor(options: Partial<DoctorCommandOptions>) {
 test('every code has its section in docs/doctor.md', () => {
   const headings = readFileSync('docs/doctor.md', 'utf8').match(/^## .*$/gm);
   expect(headings).toEqual(Object.keys(CHECKS).map((code) => `## ${code}`));
+});
+
+/** Every check says what was read, what to do where it is not ok, and where more is written of it. */
+function expectWhole(checks: Awaited<ReturnType<typeof doctor>>['checks']): void {
+  // Where there is no SMMU, FIRMWARE_SMMU says so and SMMU_ACCEL has nothing to speak of.
+  const codes = Object.keys(CHECKS).filter((code) => code !== 'SMMU_ACCEL');
+  expect([...new Set(checks.map(({ code }) => code))]).toEqual(expect.arrayContaining(codes));
+  for (const { code, result, evidence, hint, page } of checks) {
+    expect([code, evidence]).toEqual([code, expect.stringMatching(/\S/)]);
+    if (result !== 'ok') expect([code, hint]).toEqual([code, expect.stringMatching(/^[A-Z`].*\.$/)]);
+    expect(page).toBe(`docs/doctor.md#${code.toLowerCase()}`);
+  }
+}
+
+describe('every outcome has evidence, a page, and a remedy where it is not ok', () => {
+  test('of a good recording', async () => {
+    expectWhole((await doctor({ host: GRACE })).checks);
+  });
+
+  test.each<[string, readonly string[]]>([
+    ['says nothing', []],
+    ['has a kernel without a version', ['# Linux version mainline (x@y) #1']],
+    ['has a kernel of before nesting', ['# Linux version 6.12.1 (x@y) #1', '# cmdline pci=noats']],
+    [
+      'keeps one option',
+      ['# Linux version 7.1.0 (x@y) #1', 'F /boot/config-7.1.0 mode=444 = "CONFIG_VFIO=y\\n"'],
+    ],
+    ['has no nodes', ['# Linux version 7.1.0 (x@y) #1', 'DEV /dev/null']],
+  ])('of a recording that %s', async (_, lines) => {
+    const host = mkdtempSync(join(tmpdir(), 'vsmmu-doc-'));
+    try {
+      writeFileSync(join(host, 'sysfs.txt'), lines.map((line) => `${line}\n`).join(''));
+      expectWhole((await doctor({ host })).checks);
+    } finally {
+      rmSync(host, { recursive: true });
+    }
+  });
+
+  const HOSTS = sharedData('hosts');
+  const recorded = existsSync(HOSTS) ? readdirSync(HOSTS) : [];
+  (recorded.length > 0 ? test.each(recorded) : test.skip.each(['shared recordings']))(
+    'of recording %s (needs the shared recordings)',
+    async (name) => {
+      expectWhole((await doctor({ host: join(HOSTS, name) })).checks);
+    },
+  );
+
+  test('of this host, without a launcher and a kubelet, and of one where nothing can be read', async () => {
+    expectWhole((await doctor({})).checks);
+    const unread = { ok: false, errno: 'EACCES', because: 'EACCES' } as const;
+    const outcomes = checkEnvironment({
+      iommuNode: unread,
+      access: [{ path: '/dev/iommu', may: false }],
+      memlock: unread,
+      qemuSmmu: unread,
+      qemuVfio: unread,
+      libvirtSchema: unread,
+      kubelet: unread,
+    });
+    for (const { code, remedy } of outcomes)
+      expect([code, remedy]).toEqual([code, expect.stringMatching(/^[A-Z].*\.$/)]);
+  });
 });
 
 describe('on a recording', () => {

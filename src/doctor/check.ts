@@ -29,21 +29,23 @@ export type CheckCode = keyof typeof CHECKS;
 /** "unknown" is a check that could not be made: never counted as passed, never as failed. */
 export type CheckResult = 'ok' | 'warning' | 'error' | 'unknown';
 
-export interface CheckOutcome {
+/** What is not ok has a remedy, always. */
+export type CheckOutcome = {
   readonly code: CheckCode;
   /** What it speaks of, where there are several: an SMMU's name, a BDF. */
   readonly subject?: string | undefined;
-  readonly result: CheckResult;
   /** What was read, and where; for an unknown the reason. */
   readonly evidence: string;
-  readonly remedy?: string | undefined;
-}
+} & (
+  | { readonly result: 'ok'; readonly remedy?: undefined }
+  | { readonly result: Exclude<CheckResult, 'ok'>; readonly remedy: string }
+);
 
 export function ok(code: CheckCode, evidence: string, subject?: string): CheckOutcome {
   return { code, subject, result: 'ok', evidence };
 }
 
-export function notMade(code: CheckCode, evidence: string, remedy?: string, subject?: string): CheckOutcome {
+export function notMade(code: CheckCode, evidence: string, remedy: string, subject?: string): CheckOutcome {
   return { code, subject, result: 'unknown', evidence, remedy };
 }
 

@@ -1,5 +1,5 @@
 import { qemuOfHelp } from '../domain/launcher.js';
-import { NOT_RECORDED } from '../host/host-source.js';
+import { NOT_RECORDED, remedyFor } from '../host/host-source.js';
 import { notMade, ok, wrong, type CheckOutcome } from './check.js';
 import { COMPATIBILITY, named } from './compatibility.js';
 import type { Environment } from './environment.js';
@@ -7,6 +7,8 @@ import type { Environment } from './environment.js';
 /** Properties that QEMU 11.1's arm-smmuv3 has beside accel. */
 const SMMU_PROPERTIES = ['accel', 'ats', 'ril', 'ssidsize', 'oas', 'cmdqv'] as const;
 const DRIVER_ATTRIBUTES = ['pciBus', 'accel', 'cmdqv', 'ats', 'ril', 'ssidsize', 'oas'] as const;
+
+const ON_THE_HOST = 'Run vsmmu doctor on the host itself.';
 
 export function checkEnvironment(environment: Environment): CheckOutcome[] {
   return [
@@ -21,7 +23,12 @@ export function checkEnvironment(environment: Environment): CheckOutcome[] {
 }
 
 function checkIommuNode({ iommuNode }: Environment): CheckOutcome {
-  if (!iommuNode.ok) return notMade('NODE_IOMMU', iommuNode.because);
+  if (!iommuNode.ok)
+    return notMade(
+      'NODE_IOMMU',
+      iommuNode.because,
+      remedyFor(iommuNode, 'Run as root, and let /dev into the container.'),
+    );
   return iommuNode.value
     ? ok('NODE_IOMMU', '/dev/iommu')
     : wrong(
@@ -33,7 +40,7 @@ function checkIommuNode({ iommuNode }: Environment): CheckOutcome {
 }
 
 function checkAccess({ access }: Environment): CheckOutcome {
-  if (access === undefined) return notMade('NODE_ACCESS', 'a recording does not tell');
+  if (access === undefined) return notMade('NODE_ACCESS', 'a recording does not tell', ON_THE_HOST);
   const refused = access.filter(({ may }) => !may).map(({ path }) => path);
   return refused.length === 0
     ? ok('NODE_ACCESS', access.map(({ path }) => path).join(', '))
@@ -47,7 +54,12 @@ function checkAccess({ access }: Environment): CheckOutcome {
 
 /** iommufd counts a VM's pinned memory against RLIMIT_MEMLOCK unless the process has CAP_IPC_LOCK. */
 function checkMemlock({ memlock }: Environment): CheckOutcome {
-  if (!memlock.ok) return notMade('LIMIT_MEMLOCK', memlock.because);
+  if (!memlock.ok)
+    return notMade(
+      'LIMIT_MEMLOCK',
+      memlock.because,
+      memlock.errno === NOT_RECORDED ? ON_THE_HOST : 'Mount /proc, and run vsmmu doctor again.',
+    );
   return memlock.value === 'unlimited'
     ? ok('LIMIT_MEMLOCK', 'Max locked memory unlimited (/proc/self/limits)')
     : wrong(

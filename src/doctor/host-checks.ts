@@ -38,7 +38,12 @@ function checkVersion({ kernel: { release } }: HostReport): CheckOutcome {
   const needed = COMPATIBILITY.smmuRegisters;
   const newEnough = releaseAtLeast(release, ...sinceOf(needed));
   if (!release.known) return notMade('KERNEL_VERSION', release.because, release.remedy);
-  if (newEnough === undefined) return notMade('KERNEL_VERSION', `"${release.value}" is no version`);
+  if (newEnough === undefined)
+    return notMade(
+      'KERNEL_VERSION',
+      `"${release.value}" is no version`,
+      'Compare the version that the kernel was built from by hand; the other checks ask the kernel itself.',
+    );
   // A kernel with backports has more than its version says; the other checks ask for it.
   const later = rowsOf(needed.part).filter((row) => releaseAtLeast(release, ...sinceOf(row)) === false);
   const brings = later.map(({ since, gives }) => `${since} brings ${gives}`);

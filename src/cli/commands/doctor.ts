@@ -115,7 +115,7 @@ function renderOutcome({ code, subject, result, evidence, remedy }: CheckOutcome
   const [, what] = CHECKS[code];
   const about = subject === undefined ? what : `${what}: ${subject}`;
   const rest = [evidence, ...(result === 'ok' || remedy === undefined ? [] : [`-> ${remedy}`])];
-  const page = result === 'warning' || result === 'error' ? [`   see ${pageOf(code)}`] : [];
+  const page = result === 'ok' ? [] : [`   see ${pageOf(code)}`];
   return [
     `${mark} ${about} [${code}]`,
     ...rest.map((line) => `    ${printable(line)}`),
