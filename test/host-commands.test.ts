@@ -61,6 +61,14 @@ describe('vsmmu resolve --host', () => {
     expect({ status, out }).toEqual({ status: 3, out: '' });
     expect(err).toContain('error[RECORDING_UNREADABLE] at /nonexistent');
   });
+
+  test('a file in place of the folder is told as one', async () => {
+    const { status, out, err } = await run('probe', '--host', 'package.json');
+    expect({ status, out }).toEqual({ status: 3, out: '' });
+    expect(err).toContain(
+      'error[RECORDING_UNREADABLE] at package.json: package.json is a file, not a folder',
+    );
+  });
 });
 
 describe('vsmmu baseline', () => {

@@ -18,6 +18,12 @@ export const KERNEL_OPTIONS = [
   'PCI_PASID',
 ] as const satisfies readonly KernelOption[];
 
+/**
+ * How a whole configuration begins (conf_write_heading(), scripts/kconfig/confdata.c). It does not name an option at
+ * all whose dependencies are off; in a recording, which keeps some options, what is not named was not known.
+ */
+const WHOLE = /^# Automatically generated file; DO NOT EDIT\.$/m;
+
 const CONFIG_LIMIT = 4 * 1024 * 1024;
 
 /** The kernel's configuration, where the running system shows it: many distributions do, few containers. */
@@ -31,8 +37,14 @@ export function kernelOptions(source: HostSource, release: Answer<string>): Kern
       );
     const { path, text } = config.value;
     const line = new RegExp(`^CONFIG_${name}=([ym])$`, 'm').exec(text);
-    const value = line?.[1] === 'y' || line?.[1] === 'm' ? line[1] : 'n';
-    return known(value, { reading: line?.[0] ?? `CONFIG_${name} is not set`, source: path });
+    if (line?.[1] === 'y' || line?.[1] === 'm') return known(line[1], { reading: line[0], source: path });
+    const unset = `CONFIG_${name} is not set`;
+    return WHOLE.test(text) || new RegExp(`^# ${unset}$`, 'm').test(text)
+      ? known('n', { reading: unset, source: path })
+      : unknown(
+          `${path} does not name CONFIG_${name}, and is not a whole configuration`,
+          'Record the host again, or put the whole configuration of its kernel there.',
+        );
   };
   return Object.fromEntries(KERNEL_OPTIONS.map((name) => [name, option(name)])) as Record<
     KernelOption,

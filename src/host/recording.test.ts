@@ -228,6 +228,24 @@ describe('a recording', () => {
     ]);
   });
 
+  test('an option that a partial configuration does not name is unknown; a whole one says no by silence', async () => {
+    const whole =
+      '#\\n# Automatically generated file; DO NOT EDIT.\\n# Linux/arm64 7.1.2 Kernel Configuration\\n#\\n';
+    const optionsOf = async (config: string) => {
+      put({ sysfs: [...SYSFS, `F /boot/config-7.1.2-test mode=644 = "${config}CONFIG_VFIO=m\\n"`] });
+      return (await probe()).kernel.options;
+    };
+    const partial = await optionsOf('');
+    expect([valueOf(partial.VFIO), valueOf(partial.IOMMUFD)]).toEqual(['m', undefined]);
+    expect(partial.IOMMUFD).toMatchObject({
+      because: expect.stringContaining('does not name CONFIG_IOMMUFD'),
+    });
+    expect((await optionsOf(whole)).IOMMUFD).toMatchObject({
+      value: 'n',
+      evidence: [{ reading: 'CONFIG_IOMMUFD is not set', source: '/boot/config-7.1.2-test' }],
+    });
+  });
+
   test('a group mate on a host driver makes the group not viable', async () => {
     const mate = '/sys/devices/pci0000:00/0000:00:03.1';
     put({

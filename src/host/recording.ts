@@ -74,6 +74,12 @@ async function readPart(dir: string, name: string): Promise<string | undefined> 
     return await readFile(path, 'utf8');
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
+    if (errnoOf(error) === 'ENOTDIR')
+      throw new VsmmuError('RECORDING_UNREADABLE', `${dir} is a file, not a folder`, {
+        place: dir,
+        remedy: `Name the folder that holds ${Object.values(RECORDING_FILES).join(', ')} or some of them.`,
+        cause: error,
+      });
     throw new VsmmuError('RECORDING_UNREADABLE', `cannot read ${path}: ${messageOf(error)}`, {
       place: path,
       remedy: 'Check the path and its permissions.',
