@@ -42,7 +42,7 @@ export const ERROR_CODES = {
   PROBE_FAILED: 'An ioctl failed with an errno that has no meaning of its own here.',
   PROBE_TIMEOUT: 'A step of the probe took longer than its time limit.',
   PROBE_IN_USE: 'The device is in use; binding would reset it, so it was not asked.',
-  PROBE_LOCKED: 'Another probe holds the lock.',
+  PROBE_LOCKED: 'Another probe holds the lock, or it cannot be taken.',
   REGISTERS_DISAGREE: 'Two devices of one SMMU were told different registers.',
   CONFIG_SPACE_SHORT: 'Config space was readable only as far as an unprivileged reader gets: 64 bytes.',
   PROBE_PENDING: 'A device had not answered yet when the probe had waited long enough.',

@@ -12,6 +12,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bdf } from '../src/bdf.js';
 import { takeProbeLock } from '../src/host/probe-lock.js';
+import { openLiveHost } from '../src/host/live-host.js';
 import { openRecording } from '../src/host/recording.js';
 import { probeHost } from '../src/host/probe.js';
 import type { DeviceReport, HostReport } from '../src/host/report.js';
@@ -329,6 +330,35 @@ else
       await held.lock.release();
       expect(calls).toEqual([]);
       expect(new Set(report.findings.map((item) => item.code))).toEqual(new Set(['PROBE_LOCKED']));
+    });
+
+    test('a file system without locks is another reason than a held lock', async () => {
+      const lockPath = join(kit.dir, 'no-locks');
+      const { calls, report } = await liveProbe(kit, { root, lockPath }, [
+        `fail flock lock ${errno.ENOLCK}`,
+        ...table(),
+      ]);
+      expect(calls).toEqual([]);
+      expect(report.findings[0]).toMatchObject({
+        code: 'PROBE_LOCKED',
+        message: expect.stringContaining('flock: ENOLCK') as unknown,
+      });
+    });
+
+    test('a probe that is given up waits for the lock no longer', async () => {
+      const lockPath = join(kit.dir, 'given-up.lock');
+      const held = await takeProbeLock(lockPath, 0);
+      if (!held.ok) throw new Error(held.because);
+      const giveUp = new AbortController();
+      const source = openLiveHost({ root, lockPath, lockWaitMs: 600_000, cachePath: join(kit.dir, 'none') });
+      const probing = probeHost(source, { signal: giveUp.signal });
+      setTimeout(() => giveUp.abort(), 200);
+      await expect(probing).rejects.toMatchObject({ name: 'AbortError' });
+      await source.close();
+      await held.lock.release();
+      const free = await takeProbeLock(lockPath, 0);
+      expect(free.ok).toBe(true);
+      if (free.ok) await free.lock.release();
     });
 
     test('an unwritable lock is a reason not to bind', async () => {

@@ -48,18 +48,21 @@ export class DeviceProber {
     this.#cacheKey = cacheKey;
   }
 
-  /** Never throws: what goes wrong is part of the reply. */
-  ask(target: HwInfoTarget): Promise<DeviceReplies> {
-    const asking = this.#askOnce(target);
+  /**
+   * Never throws: what goes wrong is part of the reply.
+   * @param signal ends the wait for another probe's lock; a device that is being asked is waited for
+   */
+  ask(target: HwInfoTarget, signal?: AbortSignal): Promise<DeviceReplies> {
+    const asking = this.#askOnce(target, signal);
     this.#unfinished.add(asking);
     void asking.finally(() => this.#unfinished.delete(asking)).catch(() => undefined);
     return asking;
   }
 
-  async #askOnce(target: HwInfoTarget): Promise<DeviceReplies> {
+  async #askOnce(target: HwInfoTarget, signal: AbortSignal | undefined): Promise<DeviceReplies> {
     const remembered = this.#remembered(target);
     if (remembered !== undefined) return remembered;
-    const replies = await this.#askKernel(target);
+    const replies = await this.#askKernel(target, signal);
     const cache = this.#openCache();
     if (replies.hwInfo.kind === 'answer') {
       cache?.remember(target, replies, new Date());
@@ -106,7 +109,7 @@ export class DeviceProber {
     return this.#cache;
   }
 
-  async #askKernel(target: HwInfoTarget): Promise<DeviceReplies> {
+  async #askKernel(target: HwInfoTarget, signal: AbortSignal | undefined): Promise<DeviceReplies> {
     if (this.#options.bind === false)
       return notAsked(
         target,
@@ -117,7 +120,7 @@ export class DeviceProber {
     if (target.vfioName === undefined)
       return notAsked(target, undefined, 'it has no VFIO character device', 'Bind it to a VFIO driver.');
 
-    this.#lock ??= this.#takeLock();
+    this.#lock ??= this.#takeLock(signal);
     const lock = await this.#lock;
     if (!lock.ok) return notAsked(target, 'PROBE_LOCKED', lock.because, lock.remedy);
     const learnt = this.#remembered(target);
@@ -147,9 +150,9 @@ export class DeviceProber {
   }
 
   /** Whoever held the lock before may have asked the same: what the cache holds now counts. */
-  async #takeLock(): Promise<LockResult> {
+  async #takeLock(signal: AbortSignal | undefined): Promise<LockResult> {
     const path = this.#options.lockPath ?? join(this.#root, PROBE_LOCK);
-    const lock = await takeProbeLock(path, this.#options.lockWaitMs ?? LOCK_WAIT_MS);
+    const lock = await takeProbeLock(path, this.#options.lockWaitMs ?? LOCK_WAIT_MS, signal);
     this.#cache = undefined;
     return lock;
   }

@@ -60,8 +60,11 @@ export interface HostSource {
   pciConfig(bdf: Bdf): Read<Uint8Array>;
   /** PCI functions that something other than sysfs speaks of (a recording without `sysfs.txt`). */
   devicesBeyondSysfs(): readonly Bdf[];
-  /** Asks IOMMU_GET_HW_INFO of the device. Never throws; never asks a device that is in use. */
-  hwInfo(target: HwInfoTarget): Promise<DeviceReplies>;
+  /**
+   * Asks IOMMU_GET_HW_INFO of the device. Never throws; never asks a device that is in use.
+   * @param signal ends the wait for another probe
+   */
+  hwInfo(target: HwInfoTarget, signal?: AbortSignal): Promise<DeviceReplies>;
   /** What was wrong with the source itself, such as a damaged line of a recording. */
   readonly findings: readonly Finding[];
   /** Gives up what the source holds: the probe lock, files. Idempotent. */

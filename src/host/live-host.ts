@@ -67,8 +67,8 @@ class LiveHost implements HostSource {
     return [];
   }
 
-  hwInfo(target: HwInfoTarget): Promise<DeviceReplies> {
-    return this.#prober.ask(target);
+  hwInfo(target: HwInfoTarget, signal?: AbortSignal): Promise<DeviceReplies> {
+    return this.#prober.ask(target, signal);
   }
 
   close(): Promise<void> {

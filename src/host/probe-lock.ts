@@ -1,8 +1,9 @@
 import { constants } from 'node:fs';
 import { mkdir, open, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, messageOf } from '../errors.js';
+import { errnoName } from './hw-info.js';
+import { pause } from './pause.js';
 
 /** Beside the host's other run-time state; a container mounts the folder to share the lock. */
 export const PROBE_LOCK = '/run/vsmmu/probe.lock';
@@ -25,8 +26,15 @@ export class ProbeLock {
   }
 }
 
-/** @param waitMs how long to wait for another probe to end */
-export async function takeProbeLock(path: string, waitMs: number): Promise<LockResult> {
+/**
+ * @param waitMs how long to wait for another probe to end
+ * @param signal ends the wait
+ */
+export async function takeProbeLock(
+  path: string,
+  waitMs: number,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<LockResult> {
   let file: FileHandle;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
@@ -38,23 +46,42 @@ export async function takeProbeLock(path: string, waitMs: number): Promise<LockR
       remedy: `Make ${dirname(path)} writable, or mount it from the host.`,
     };
   }
+  const refusal = await lockWithin(file.fd, path, performance.now() + waitMs, signal);
+  if (refusal === undefined) return { ok: true, lock: new ProbeLock(file) };
+  await file.close();
+  return { ok: false, ...refusal };
+}
+
+interface Refusal {
+  readonly because: string;
+  readonly remedy: string;
+}
+
+async function lockWithin(
+  fd: number,
+  path: string,
+  deadline: number,
+  signal: AbortSignal,
+): Promise<Refusal | undefined> {
   const tryLock = await loadFlock();
-  const deadline = performance.now() + waitMs;
-  while (tryLock(file.fd) !== 0) {
-    if (performance.now() >= deadline) {
-      await file.close();
+  for (;;) {
+    const errno = tryLock(fd);
+    if (errno === 0) return undefined;
+    if (errno !== EWOULDBLOCK && errno !== EINTR)
       return {
-        ok: false,
-        because: `another probe holds ${path}`,
-        remedy: 'Try again when it has ended.',
+        because: `the probe lock ${path} cannot be taken (flock: ${errnoName(errno)})`,
+        remedy: `Put ${dirname(path)} on a file system that has locks, such as the host's /run.`,
       };
-    }
-    await delay(RETRY_MS);
+    if (signal.aborted) return { because: `the wait for ${path} was given up`, remedy: 'Probe again.' };
+    if (performance.now() >= deadline)
+      return { because: `another probe holds ${path}`, remedy: 'Try again when it has ended.' };
+    await pause(RETRY_MS, signal);
   }
-  return { ok: true, lock: new ProbeLock(file) };
 }
 
 const LOCK_EX_NB = 2 | 4;
+const EWOULDBLOCK = 11;
+const EINTR = 4;
 
 /** flock(2) with LOCK_EX | LOCK_NB, which gives 0 or the errno. Node has no such call; koffi takes 14 ms to load. */
 async function loadFlock(): Promise<(fd: number) => number> {

@@ -71,7 +71,7 @@ async function askDevices(
   const askGroup = async (group: readonly SysfsDevice[]) => {
     for (const sysfs of group) {
       if (signal?.aborted === true) return;
-      const ask = () => source.hwInfo(targetOf(sysfs, devices));
+      const ask = () => source.hwInfo(targetOf(sysfs, devices), signal);
       const reply = withoutNode(sysfs, await patience.waitFor(ask, sysfs.bdf));
       if (sysfs.driverKnown || reply.hwInfo.kind !== 'not-asked') replies.set(sysfs.bdf, reply);
     }

@@ -83,8 +83,8 @@ function unwritable(dir: string, cause: unknown): VsmmuError {
 
 /** The same host; what devices answer is kept beside. */
 function listening(source: HostSource, told: Map<Bdf, DeviceReplies>): HostSource {
-  return withHwInfo(source, async (target) => {
-    const replies = await source.hwInfo(target);
+  return withHwInfo(source, async (target, signal) => {
+    const replies = await source.hwInfo(target, signal);
     told.set(target.bdf, replies);
     return replies;
   });

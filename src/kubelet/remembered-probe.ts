@@ -10,11 +10,11 @@ export type ProbeMemory = Map<string, DeviceReplies>;
  * to be refused again.
  */
 export function rememberReplies(source: HostSource, memory: ProbeMemory): HostSource {
-  return withHwInfo(source, async (target) => {
+  return withHwInfo(source, async (target, signal) => {
     const key = `${target.bdf} ${target.vfioName ?? '-'}`;
     const remembered = memory.get(key);
     if (remembered !== undefined) return remembered;
-    const replies = await source.hwInfo(target);
+    const replies = await source.hwInfo(target, signal);
     if (wasBound(replies)) memory.set(key, replies);
     return replies;
   });

@@ -39,7 +39,7 @@ export async function scanTrusted(
     exists: (path) => noted(source.exists(path)),
     pciConfig: (bdf) => noted(source.pciConfig(bdf)),
     devicesBeyondSysfs: () => source.devicesBeyondSysfs(),
-    hwInfo: (target) => source.hwInfo(target),
+    hwInfo: (target, signal) => source.hwInfo(target, signal),
     close: () => source.close(),
   });
   if (shortage === undefined) return report;

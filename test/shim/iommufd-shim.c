@@ -2,12 +2,13 @@
  * Answers for /dev/iommu and /dev/vfio/devices/vfioN in place of a kernel, from a table made of a recording.
  * Preloaded into a child process, so that the program's own system calls are what is tested.
  *
- * Only open, open64 and ioctl are intercepted. Which node a descriptor belongs to is read from /proc/self/fd each
+ * Only open, open64, flock and ioctl are intercepted. Which node a descriptor belongs to is read from /proc/self/fd each
  * time: libuv closes descriptors by a raw system call, so a table kept here would go stale.
  *
  * VSMMU_SHIM_TABLE names the table, one item a line, blank-separated:
  *   reply  NAME FLAGS IN_TYPE RC ERRNO STRUCT_HEX|- DATA_HEX|-
  *   fail   open|bind|hwpt|viommu NAME ERRNO        NAME is vfioN, or "iommu" for /dev/iommu
+ *   fail   flock lock ERRNO                       every lock
  *   delay  bind NAME MILLISECONDS
  * VSMMU_SHIM_LOG names a file that gets one line for each call that was answered here.
  */
@@ -165,6 +166,13 @@ int open64(const char *path, int flags, ...) {
   mode_t mode = (mode_t)va_arg(arguments, unsigned);
   va_end(arguments);
   return open_node("open64", path, flags, mode);
+}
+
+int flock(int fd, int operation) {
+  int (*real)(int, int) = (int (*)(int, int))dlsym(RTLD_NEXT, "flock");
+  const struct item *failure = find("fail", "flock", "lock");
+  if (failure != NULL) { errno = failure->error; return -1; }
+  return real(fd, operation);
 }
 
 /* A device's id is its number above FIRST_DEV_ID, so that no table of bound devices is needed. */
