@@ -114,7 +114,7 @@ function renderOutcome({ code, subject, result, evidence, remedy }: CheckOutcome
   const mark = color ? `\u001b[${COLORS[result]}m${MARKS[result]}\u001b[0m` : MARKS[result];
   const [, what] = CHECKS[code];
   const about = subject === undefined ? what : `${what}: ${subject}`;
-  const rest = [evidence, ...(result === 'ok' || remedy === undefined ? [] : [`-> ${remedy}`])];
+  const rest = [evidence, ...(result === 'ok' ? [] : [`-> ${remedy}`])];
   const page = result === 'ok' ? [] : [`   see ${pageOf(code)}`];
   return [
     `${mark} ${about} [${code}]`,
