@@ -6,10 +6,22 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { build } from 'esbuild';
 
-export const title = "the hook in a VM's pod: from start to socket, one OnDefineDomain, memory";
+import { buildGo } from './go-build.mjs';
+
+export const title =
+  "the hook in a VM's pod: from start to socket, OnDefineDomain, memory, beside a minimal one in Go";
 
 const ROUNDS = 7;
 const CALLS = 200;
+/** The figures of one side, in the order of the page. */
+const FIGURES = [
+  ['serving', 'from start to serving', 'ms'],
+  ['first', 'first OnDefineDomain (two GPUs and a NIC, 5 KB)', 'ms'],
+  ['p50', `p50 of ${CALLS} further calls`, 'ms'],
+  ['p99', `p99 of ${CALLS} further calls`, 'ms'],
+  ['rss', "resident memory after a boot's three calls", 'MiB'],
+  ['anonymous', 'of it anonymous', 'MiB'],
+];
 const quantile = (values, q) => values.toSorted((a, b) => a - b)[Math.floor(values.length * q)];
 
 export async function run(measure) {
@@ -39,20 +51,25 @@ export async function run(measure) {
         }),
       ),
     };
-    const results = { serving: [], bare: [], first: [], p50: [], p99: [], rss: [], anonymous: [] };
+    const go = await buildGo('bench/go-hook', join(dir, 'go-hook'));
+    const [bare, ours, theirs] = [[], {}, {}];
+    const add = (side, figures) => {
+      for (const [name, value] of Object.entries(figures)) (side[name] ??= []).push(value);
+    };
     for (let round = -1; round < ROUNDS; round += 1) {
-      const bare = await bareNode();
-      const one = await hookOnce(product, dir, params);
+      const node = await bareNode();
+      const hook = await hookOnce(product, params, hookIn(dir));
+      const floor = go.program === undefined ? {} : await hookOnce(product, params, floorIn(dir, go.program));
       if (round < 0) continue;
-      results.bare.push(bare);
-      for (const [name, value] of Object.entries(one)) results[name].push(value);
+      bare.push(node);
+      add(ours, hook);
+      add(theirs, floor);
     }
-    measure.pair('ms', ['from start to serving', results.serving], ['node -e 0, start to end', results.bare]);
-    measure.row('first OnDefineDomain (two GPUs and a NIC, 5 KB)', 'ms', results.first);
-    measure.row(`p50 of ${CALLS} further calls`, 'ms', results.p50);
-    measure.row(`p99 of ${CALLS} further calls`, 'ms', results.p99);
-    measure.row("resident memory after a boot's three calls", 'MiB', results.rss);
-    measure.row('of it anonymous', 'MiB', results.anonymous);
+    measure.other('node -e 0, start to end', 'ms', bare);
+    for (const [name, what, unit] of FIGURES)
+      if (theirs[name] === undefined) measure.row(what, unit, ours[name]);
+      else measure.pair(unit, [what, ours[name]], [`Go floor, which changes nothing: ${what}`, theirs[name]]);
+    if (go.program === undefined) measure.skip('the Go floor', go.why);
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
@@ -64,15 +81,20 @@ async function bareNode() {
   return performance.now() - begun;
 }
 
-async function hookOnce(product, dir, params) {
+/** As in the image, which sets NODE_OPTIONS. */
+const hookIn = (dir) => ({
+  file: process.execPath,
+  args: ['--max-semi-space-size=1', 'dist/vsmmu.js', 'hook', '--socket-dir', dir],
+  env: { CONTAINER_NAME: 'hook-sidecar-0' },
+  socket: join(dir, 'hook-sidecar-0.sock'),
+});
+const floorIn = (dir, file) => ({ file, args: [dir], env: {}, socket: join(dir, 'floor.sock') });
+
+async function hookOnce(product, params, { file, args, env, socket }) {
   const begun = performance.now();
-  const child = spawn(process.execPath, ['dist/vsmmu.js', 'hook', '--socket-dir', dir], {
-    env: { CONTAINER_NAME: 'hook-sidecar-0' },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
+  const child = spawn(file, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
   await once(child.stderr, 'data');
   const serving = performance.now() - begun;
-  const socket = join(dir, 'hook-sidecar-0.sock');
   if (!existsSync(socket)) throw new Error('the hook serves no socket');
   const client = product.unixClient(product.Callbacks, socket);
   try {

@@ -57,14 +57,18 @@ export class Measure {
     });
   }
 
-  /** Milliseconds and peak memory (MiB, maximum resident set) of whole processes, the commands in turn. */
+  /**
+   * Milliseconds, those until the first output on stdout, and peak memory (MiB, maximum resident set) of whole
+   * processes, the commands in turn.
+   */
   async processes(commands, rounds = 7) {
-    const results = commands.map(() => ({ ms: [], mib: [] }));
+    const results = commands.map(() => ({ ms: [], first: [], mib: [] }));
     for (let i = -1; i < rounds; i += 1) {
       for (const [index, command] of commands.entries()) {
-        const { ms, mib } = await processOnce(command);
+        const { ms, first, mib } = await processOnce(command);
         if (i < 0) continue;
         results[index].ms.push(ms);
+        if (first !== undefined) results[index].first.push(first);
         if (mib !== undefined) results[index].mib.push(mib);
       }
     }
@@ -88,16 +92,19 @@ const hasGnuTime = existsSync(GNU_TIME);
 function processOnce([file, ...args]) {
   return new Promise((resolve, reject) => {
     const begun = performance.now();
-    const stdio = ['ignore', 'ignore', 'pipe'];
+    const stdio = ['ignore', 'pipe', 'pipe'];
     const child = hasGnuTime
       ? spawn(GNU_TIME, ['-f', '%M', file, ...args], { stdio })
       : spawn(file, args, { stdio });
+    let first;
+    child.stdout.once('data', () => (first = performance.now() - begun));
+    child.stdout.resume();
     let stderr = '';
     child.stderr.on('data', (chunk) => (stderr += chunk));
     child.on('error', reject);
     child.on('close', () => {
       const kib = hasGnuTime ? Number(stderr.trim().split('\n').at(-1)) : undefined;
-      resolve({ ms: performance.now() - begun, mib: kib === undefined ? undefined : kib / 1024 });
+      resolve({ ms: performance.now() - begun, first, mib: kib === undefined ? undefined : kib / 1024 });
     });
   });
 }
