@@ -1,25 +1,16 @@
 import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
 import { remedyFor, type Read } from './host-source.js';
+import { PciRegs } from './pci-regs.js';
 import type { PasidCapability } from './report.js';
 
-/** Config space registers and capability ids (include/uapi/linux/pci_regs.h, PCI Express Base 6.0 chapter 7). */
-const STATUS = 0x06;
-const STATUS_CAPABILITY_LIST = 0x10;
-const CAPABILITY_POINTER = 0x34;
-const CAPABILITY_PCI_EXPRESS = 0x10;
-const EXTENDED_START = 0x100;
-const EXTENDED_SERIAL = 0x03;
+/** The Device Serial Number's first word, behind the capability's header. */
 const SERIAL_NUMBER = 0x04;
-const EXTENDED_ATS = 0x0f;
-const EXTENDED_SRIOV = 0x10;
-const EXTENDED_PRI = 0x13;
-const EXTENDED_PASID = 0x1b;
-const PASID_CAPABILITY = 0x04;
 
-/** What an unprivileged opener gets (pci_read_config(), drivers/pci/pci-sysfs.c). */
-const UNPRIVILEGED_BYTES = 64;
-const CONVENTIONAL_BYTES = 256;
-const EXTENDED_BYTES = 4096;
+const UNPRIVILEGED_BYTES = PciRegs.STD_HEADER_SIZEOF;
+const CONVENTIONAL_BYTES = PciRegs.CFG_SPACE_SIZE;
+const EXTENDED_BYTES = PciRegs.CFG_SPACE_EXP_SIZE;
+/** The extended list begins where conventional config space ends. */
+const EXTENDED_START = CONVENTIONAL_BYTES;
 
 export interface PciCapabilities {
   readonly ats: Answer<boolean>;
@@ -57,9 +48,9 @@ export function readCapabilities(config: Read<Uint8Array>, source: string): PciC
     return known(false, absent(id, source));
   };
   return {
-    ats: has(EXTENDED_ATS),
-    pri: has(EXTENDED_PRI),
-    sriov: has(EXTENDED_SRIOV),
+    ats: has(PciRegs.EXT_CAP_ID_ATS),
+    pri: has(PciRegs.EXT_CAP_ID_PRI),
+    sriov: has(PciRegs.EXT_CAP_ID_SRIOV),
     pasid: pasidOf(config, list, source),
     damage: list.damaged ? list.incomplete : undefined,
     unprivileged: config.ok && config.value.length === UNPRIVILEGED_BYTES,
@@ -87,18 +78,18 @@ function pasidOf(
   list: ExtendedList,
   source: string,
 ): Answer<PasidCapability | null> {
-  const offset = list.at.get(EXTENDED_PASID);
+  const offset = list.at.get(PciRegs.EXT_CAP_ID_PASID);
   if (offset === undefined || !config.ok)
     return list.incomplete === undefined
-      ? known(null, absent(EXTENDED_PASID, source))
+      ? known(null, absent(PciRegs.EXT_CAP_ID_PASID, source))
       : unknown(list.incomplete, list.remedy);
-  const register = u16(config.value, offset + PASID_CAPABILITY);
+  const register = u16(config.value, offset + PciRegs.PASID_CAP);
   if (register === undefined)
     return unknown(`config space ends inside the PASID capability at ${hex(offset, 3)}`, READABLE);
   const capability = {
-    exec: (register & 0x2) !== 0,
-    priv: (register & 0x4) !== 0,
-    maxWidth: (register >> 8) & 0x1f,
+    exec: (register & PciRegs.PASID_CAP_EXEC) !== 0,
+    priv: (register & PciRegs.PASID_CAP_PRIV) !== 0,
+    maxWidth: (register & PciRegs.PASID_CAP_WIDTH) >> 8,
   };
   return known(capability, {
     reading: `PASID capability at ${hex(offset, 3)}: ${capability.maxWidth} bits`,
@@ -132,15 +123,15 @@ function extendedList(bytes: Uint8Array): ExtendedList {
 
 /** A function without the PCI Express capability has no extended config space, hence none of its capabilities. */
 function hasPciExpress(bytes: Uint8Array): 'yes' | 'no' | 'damaged' {
-  if (((bytes[STATUS] ?? 0) & STATUS_CAPABILITY_LIST) === 0) return 'no';
+  if (((bytes[PciRegs.STATUS] ?? 0) & PciRegs.STATUS_CAP_LIST) === 0) return 'no';
   const seen = new Set<number>();
   for (
-    let offset = (bytes[CAPABILITY_POINTER] ?? 0) & 0xfc;
+    let offset = (bytes[PciRegs.CAPABILITY_LIST] ?? 0) & 0xfc;
     offset !== 0;
     offset = (bytes[offset + 1] ?? 0) & 0xfc
   ) {
     if (offset < UNPRIVILEGED_BYTES || seen.has(offset)) return 'damaged';
-    if (bytes[offset] === CAPABILITY_PCI_EXPRESS) return 'yes';
+    if (bytes[offset] === PciRegs.CAP_ID_EXP) return 'yes';
     seen.add(offset);
   }
   return 'no';
@@ -148,7 +139,8 @@ function hasPciExpress(bytes: Uint8Array): 'yes' | 'no' | 'damaged' {
 
 /** Where the Device Serial Number stands, 8 bytes; undefined where there is none, or config space is damaged before it. */
 export function serialNumberAt(bytes: Uint8Array): number | undefined {
-  const offset = bytes.length > CONVENTIONAL_BYTES ? walkExtended(bytes).at.get(EXTENDED_SERIAL) : undefined;
+  const offset =
+    bytes.length > CONVENTIONAL_BYTES ? walkExtended(bytes).at.get(PciRegs.EXT_CAP_ID_DSN) : undefined;
   return offset === undefined ? undefined : offset + SERIAL_NUMBER;
 }
 
@@ -157,7 +149,7 @@ function walkExtended(bytes: Uint8Array): ExtendedList {
   const at = new Map<number, number>();
   const seen = new Set<number>();
   const stopped = (incomplete: string): ExtendedList => ({ at, incomplete, remedy: RESCAN, damaged: true });
-  for (let offset = EXTENDED_START; ;) {
+  for (let offset: number = EXTENDED_START; ;) {
     const header = u32(bytes, offset);
     if (header === undefined && bytes.length < EXTENDED_BYTES) return { at, ...cutShort(bytes.length) };
     if (header === undefined)

@@ -1,12 +1,8 @@
 import { closeSync } from 'node:fs';
 import type { HintSource } from './hints.js';
+import { Netlink, SockaddrNl, Timeval } from './netlink-uapi.js';
 
-/** include/uapi/linux/netlink.h, bits/socket.h; the same on x86-64 and AArch64. */
-const AF_NETLINK = 16;
-const SOCK_DGRAM_CLOEXEC = 2 | 0o2000000;
-const NETLINK_KOBJECT_UEVENT = 15;
-const SOL_SOCKET = 1;
-const SO_RCVTIMEO = 20;
+/** The multicast group of the kernel's own messages; udevd's have another. */
 const KERNEL_EVENTS = 1;
 const MESSAGE_BYTES = 16 * 1024;
 /** After so long without an event the receiving thread looks whether it shall end. */
@@ -24,7 +20,7 @@ export function ueventConcerns(message: Uint8Array): boolean {
   return subsystem !== undefined && SUBSYSTEMS.has(subsystem.slice('SUBSYSTEM='.length));
 }
 
-interface Netlink {
+interface UeventSocket {
   readonly fd: number;
   receive(buffer: Uint8Array): Promise<{ readonly length: number; readonly errno: number }>;
 }
@@ -34,10 +30,10 @@ interface Netlink {
  * they have no user namespace of their own.
  */
 export class UeventHints implements HintSource {
-  readonly #netlink: Netlink;
+  readonly #netlink: UeventSocket;
   #closed = false;
 
-  private constructor(netlink: Netlink) {
+  private constructor(netlink: UeventSocket) {
     this.#netlink = netlink;
   }
 
@@ -61,19 +57,16 @@ export class UeventHints implements HintSource {
       const { length, errno } = await this.#netlink.receive(buffer);
       if (this.#closed) break;
       // An overrun of the socket (ENOBUFS) means that events were lost: look.
-      if (length < 0 ? errno === ENOBUFS : ueventConcerns(buffer.subarray(0, length))) hint('uevent');
+      if (length < 0 ? errno === Netlink.ENOBUFS : ueventConcerns(buffer.subarray(0, length))) hint('uevent');
       if (length < 0 && !PASSING.has(errno)) break;
     }
     closeSync(this.#netlink.fd);
   }
 }
 
-const ENOBUFS = 105;
-const EAGAIN = 11;
-const EINTR = 4;
-const PASSING: ReadonlySet<number> = new Set([ENOBUFS, EAGAIN, EINTR]);
+const PASSING: ReadonlySet<number> = new Set([Netlink.ENOBUFS, Netlink.EAGAIN, Netlink.EINTR]);
 
-async function openNetlink(): Promise<Netlink | undefined> {
+async function openNetlink(): Promise<UeventSocket | undefined> {
   const { default: koffi } = await import('koffi');
   const libc = koffi.load(null);
   const socket: (domain: number, type: number, protocol: number) => unknown = libc.func('socket', 'int', [
@@ -90,11 +83,15 @@ async function openNetlink(): Promise<Netlink | undefined> {
     libc.func('setsockopt', 'int', ['int', 'int', 'int', 'void *', 'uint']);
   const recv = libc.func('recv', 'long', ['int', 'void *', 'size_t', 'int']);
 
-  const fd = socket(AF_NETLINK, SOCK_DGRAM_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+  const fd = socket(
+    Netlink.AF_NETLINK,
+    Netlink.SOCK_DGRAM | Netlink.SOCK_CLOEXEC,
+    Netlink.NETLINK_KOBJECT_UEVENT,
+  );
   if (typeof fd !== 'number' || fd < 0) return undefined;
   if (
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, receiveTimeout(), 16) !== 0 ||
-    bind(fd, netlinkAddress(), 12) !== 0
+    setsockopt(fd, Netlink.SOL_SOCKET, Netlink.SO_RCVTIMEO, receiveTimeout(), Timeval.size) !== 0 ||
+    bind(fd, netlinkAddress(), SockaddrNl.size) !== 0
   ) {
     closeSync(fd);
     return undefined;
@@ -111,18 +108,16 @@ async function openNetlink(): Promise<Netlink | undefined> {
   };
 }
 
-/** struct timeval: two 64-bit words. */
 function receiveTimeout(): Uint8Array {
-  const bytes = Buffer.alloc(16);
-  bytes.writeBigInt64LE(BigInt(Math.floor(RECEIVE_TIMEOUT_MS / 1000)), 0);
-  bytes.writeBigInt64LE(BigInt((RECEIVE_TIMEOUT_MS % 1000) * 1000), 8);
+  const bytes = Buffer.alloc(Timeval.size);
+  bytes.writeBigInt64LE(BigInt(Math.floor(RECEIVE_TIMEOUT_MS / 1000)), Timeval.offset.tvSec);
+  bytes.writeBigInt64LE(BigInt((RECEIVE_TIMEOUT_MS % 1000) * 1000), Timeval.offset.tvUsec);
   return bytes;
 }
 
-/** struct sockaddr_nl: u16 family, u16 pad, u32 port (0: the kernel chooses), u32 groups. */
 function netlinkAddress(): Uint8Array {
-  const bytes = Buffer.alloc(12);
-  bytes.writeUInt16LE(AF_NETLINK, 0);
-  bytes.writeUInt32LE(KERNEL_EVENTS, 8);
+  const bytes = Buffer.alloc(SockaddrNl.size);
+  bytes.writeUInt16LE(Netlink.AF_NETLINK, SockaddrNl.offset.nlFamily);
+  bytes.writeUInt32LE(KERNEL_EVENTS, SockaddrNl.offset.nlGroups);
   return bytes;
 }

@@ -1,5 +1,5 @@
 /**
- * What src/host/iommufd-uapi.ts calls by its own names, in the names of include/uapi/linux/iommufd.h and vfio.h.
+ * What src/host/iommufd-uapi.ts and netlink-uapi.ts call by their own names, in the names of the headers.
  * Fields are matched by name (outDevid is out_devid), but for those listed here.
  */
 export const STRUCTS = {
@@ -13,6 +13,8 @@ export const STRUCTS = {
   IoasAlloc: { c: 'iommu_ioas_alloc' },
   HwptAlloc: { c: 'iommu_hwpt_alloc' },
   ViommuAlloc: { c: 'iommu_viommu_alloc', upTo: 'data_len' },
+  SockaddrNl: { c: 'sockaddr_nl' },
+  Timeval: { c: 'timeval' },
 };
 
 /** Our constants, by the expression that yields them, and the header's name for each. */
@@ -36,6 +38,9 @@ export const CONSTANTS = {
   VIOMMU_TYPE_ARM_SMMUV3: 'IOMMU_VIOMMU_TYPE_ARM_SMMUV3',
 };
 
+/** Objects whose keys are the headers' names, less a prefix: each key is checked. */
+const NAMED_AS_THERE = { Netlink: '', PciRegs: 'PCI_' };
+
 /**
  * A C program that compiles exactly when the header agrees with our numbers.
  * @param {Record<string, any>} ours the exports of the modules
@@ -43,8 +48,13 @@ export const CONSTANTS = {
 export function assertionsFor(ours) {
   const lines = [
     '#include <stddef.h>',
+    '#include <errno.h>',
     '#include <sys/ioctl.h>',
+    '#include <sys/socket.h>',
+    '#include <sys/time.h>',
     '#include <linux/iommufd.h>',
+    '#include <linux/netlink.h>',
+    '#include <linux/pci_regs.h>',
     '#include <linux/vfio.h>',
   ];
   const must = (expression) => lines.push(`_Static_assert(${expression}, "${expression}");`);
@@ -55,6 +65,8 @@ export function assertionsFor(ours) {
       for (const cField of fields[field] ?? [snakeCase(field)])
         must(`offsetof(struct ${c}, ${cField}) == ${at}`);
   }
+  for (const [object, prefix] of Object.entries(NAMED_AS_THERE))
+    for (const [name, value] of Object.entries(ours[object])) must(`${prefix}${name} == ${value}`);
   for (const [expression, c] of Object.entries(CONSTANTS)) {
     const value = expression.split('.').reduce((object, key) => object?.[key], ours);
     if (value === undefined) throw new Error(`the source has no ${expression}`);

@@ -46,12 +46,14 @@ export const suite = {
   },
 };
 
+const MODULES = ['host/iommufd-uapi', 'host/netlink-uapi', 'host/pci-regs', 'smmu/compatibility'];
+
 /** The source's own numbers, not a copy of them. */
 async function sourceModules(ctx) {
   const outfile = join(await ctx.cache('abi'), `uapi-${process.pid}.mjs`);
   await build({
     stdin: {
-      contents: "export * from './host/iommufd-uapi.js'; export * from './smmu/compatibility.js';",
+      contents: MODULES.map((module) => `export * from './${module}.js';`).join('\n'),
       resolveDir: join(ctx.root, 'src'),
     },
     bundle: true,
