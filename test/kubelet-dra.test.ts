@@ -51,7 +51,13 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-function start(functions: readonly FunctionOfHost[], log: Log = silentLog, isBusy?: BusyCheck) {
+interface Given {
+  readonly log?: Log;
+  readonly isBusy?: BusyCheck;
+  readonly configFile?: string;
+}
+
+function start(functions: readonly FunctionOfHost[], { log = silentLog, isBusy, configFile }: Given = {}) {
   const host = new HostTree(mkdtempSync(join(dir, 'h')), functions);
   const abort = new AbortController();
   const client = new KubeClient(staticAccess(api.wire.url, { ca: api.wire.ca }));
@@ -68,7 +74,7 @@ function start(functions: readonly FunctionOfHost[], log: Log = silentLog, isBus
     {
       ...shared,
       scan: () => host.report(),
-      configFile: undefined,
+      configFile,
       http: undefined,
       mode: 'register',
       rescanMs: 20,
@@ -224,7 +230,7 @@ describe('ResourceSlices', () => {
   test('are not written for ever where the API server keeps less than was sent', async () => {
     api.dropAttribute = 'groupSize';
     const warned: string[] = [];
-    const { host } = start([one], { ...silentLog, warn: (message) => warned.push(message) });
+    const { host } = start([one], { log: { ...silentLog, warn: (message) => warned.push(message) } });
     await until(() => api.devices.length === 1);
     host.plug(other);
     await until(() => api.devices.length === 2);
@@ -397,6 +403,27 @@ describe('a claim', () => {
     expect(existsSync(mount!.hostPath)).toBe(false);
   });
 
+  test('gets /dev/iommu by the iommufd of the configuration, as it is at that moment', async () => {
+    const configFile = join(dir, 'agent.yaml');
+    const configure = (iommufd: string) =>
+      writeFileSync(configFile, `apiVersion: vsmmu.io/v1alpha1\nkind: AgentConfig\niommufd: ${iommufd}\n`);
+    configure('never');
+    const said: string[] = [];
+    start([one], { configFile, log: { ...silentLog, info: (message) => said.push(message) } });
+    const { prepare, unprepare } = await served();
+    const nodesOf = async (uid: string) => {
+      api.allocate('gpus', uid, [{ request: 'a', device: 'pci-0009-01-00-0' }]);
+      expect(await prepare('gpus', uid)).toMatchObject({ error: '' });
+      const [device] = spec(uid).devices;
+      await unprepare('gpus', uid);
+      return device!.containerEdits.deviceNodes.map(({ path }) => path);
+    };
+    expect(await nodesOf('uid-1')).not.toContain('/dev/iommu');
+    configure('auto');
+    await until(() => said.includes('The configuration was read again.'));
+    expect(await nodesOf('uid-2')).toContain('/dev/iommu');
+  });
+
   test('made from a template is known to the pod by its own name for it', async () => {
     start([one]);
     const { prepare } = await served();
@@ -470,7 +497,7 @@ describe('a claim', () => {
 
   test('of a group that some other process has open waits; once prepared, that is its own VM', async () => {
     let busy = true;
-    start([one], silentLog, (node) => busy && node === '/dev/vfio/11');
+    start([one], { isBusy: (node) => busy && node === '/dev/vfio/11' });
     const { prepare } = await served();
     api.allocate('gpus', 'uid-1', [{ request: 'a', device: 'pci-0009-01-00-0' }]);
     expect((await prepare('gpus', 'uid-1')).error).toMatch(/DEVICE_BUSY: 0009:01:00.0/);
