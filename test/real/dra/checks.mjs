@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { cp, mkdir, readdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { eventually } from '../kubernetes/eventually.mjs';
+import { JsonLinesProgram } from '../kubernetes/json-lines.mjs';
 import { podOf, RESOURCE, withNode } from '../kubelet/node.mjs';
 import { devicesOverNodes } from '../kubelet/recording.mjs';
 import { SLICES } from './workload.mjs';
@@ -13,6 +16,7 @@ export const DRA = {
   impossible: 'what no device has is not scheduled, and no missing attribute is an error',
   prepare:
     'prepared: CDI devices by the CDI schema, which the runtimes’ library resolves, with the right nodes of /dev',
+  kubevirt: 'KubeVirt’s own reader finds the device of a claim, and of one from a template, in the metadata',
   again: 'prepared again, and unprepared twice: the same answers',
   unprepare: 'unprepared: the CDI specification is gone and the device is free',
   agentRestart: 'an agent that was killed meanwhile still unprepares, and still knows what is prepared',
@@ -150,6 +154,34 @@ export async function draChecks(ctx, { cluster, workload, kubeconfig, programs }
       );
       await node.kubelet.call('unprepare', { uid });
       await workload.remove('prepare');
+    }),
+  );
+  await ctx.check(DRA.kubevirt, () =>
+    serving(four, async (node) => {
+      const launcher = new JsonLinesProgram(
+        ctx.start(programs.launcher, [], { stdio: ['pipe', 'pipe', 'pipe'] }),
+      );
+      try {
+        for (const template of [false, true]) {
+          const name = template ? 'from-template' : 'by-name';
+          await workload.create(name, { template });
+          const { uid, devices } = await prepare(node, name);
+          const root = node.file(`container-${name}`);
+          await mountAll(node.file('cdi'), root);
+          const claim = template ? { resourceClaimTemplateName: 'any' } : { resourceClaimName: name };
+          const address = await launcher.call('claimed', {
+            root,
+            claims: [{ name: 'devices', ...claim }],
+            claim: 'devices',
+            request: 'gpu',
+          });
+          assert.deepEqual(names([{ bdf: address }]), devices);
+          await node.kubelet.call('unprepare', { uid });
+          await workload.remove(name);
+        }
+      } finally {
+        await launcher.kill();
+      }
     }),
   );
   await ctx.check(DRA.again, () =>
@@ -301,4 +333,17 @@ export async function draChecks(ctx, { cluster, workload, kubeconfig, programs }
       ctx.log(`${items.length} slices`);
     }),
   );
+}
+
+/** Copies to where a container has them what the CDI specifications mount. */
+async function mountAll(cdi, root) {
+  for (const file of await readdir(cdi)) {
+    const { devices } = JSON.parse(await readFile(join(cdi, file), 'utf8'));
+    for (const { hostPath, containerPath } of devices.flatMap(
+      ({ containerEdits }) => containerEdits.mounts,
+    )) {
+      await mkdir(dirname(join(root, containerPath)), { recursive: true });
+      await cp(hostPath, join(root, containerPath));
+    }
+  }
 }

@@ -1,5 +1,6 @@
 // The DRA driver of `vsmmu agent --dra` in the whole chain of real parts: it publishes ResourceSlices to kube-apiserver,
-// kube-scheduler allocates claims from them with CEL, and kubelet's DRA manager prepares and unprepares them.
+// kube-scheduler allocates claims from them with CEL, kubelet's DRA manager prepares and unprepares them, and KubeVirt's
+// own code finds the devices in what a container gets.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,7 +14,7 @@ import { Workload } from './workload.mjs';
 
 export const suite = {
   name: 'dra',
-  needs: 'Go, for kube-apiserver, etcd, kube-scheduler and kubelet’s DRA manager',
+  needs: 'Go, for kube-apiserver, etcd, kube-scheduler, kubelet’s DRA manager and KubeVirt’s reader',
   timeoutMinutes: 14,
   checks: Object.values(DRA),
   async run(ctx) {
@@ -21,6 +22,7 @@ export const suite = {
     const programs = {
       kubelet: await goProgram(ctx, 'kubelet-harness'),
       cdi: await goProgram(ctx, 'cdi-check'),
+      launcher: await goProgram(ctx, 'kubevirt-hooks'),
       schema: await goProgram(ctx, 'cdi-schema', 'go-cdi-schema'),
     };
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-dra-'));

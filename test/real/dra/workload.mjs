@@ -31,15 +31,18 @@ export class Workload {
   }
 
   /**
-   * A pod with a claim for such devices. @param {{ count?: number, cel?: readonly string[], sameAttribute?: string }} wanted
+   * A pod with a claim for such devices.
+   * @param {{ count?: number, cel?: readonly string[], sameAttribute?: string, template?: boolean }} wanted
+   *   template: the claim says of itself what one that Kubernetes made from a template says
    */
-  async create(name, { count = 1, cel = [], sameAttribute } = {}) {
+  async create(name, { count = 1, cel = [], sameAttribute, template = false } = {}) {
     const selectors = cel.map((expression) => ({ cel: { expression } }));
     const exactly = { deviceClassName: 'vsmmu.io', count, ...(selectors.length > 0 ? { selectors } : {}) };
     const constraints =
       sameAttribute === undefined ? {} : { constraints: [{ matchAttribute: sameAttribute }] };
+    const annotations = { 'resource.kubernetes.io/pod-claim-name': 'devices' };
     await this.#admin.create(CLAIMS, {
-      metadata: { name },
+      metadata: { name, ...(template ? { annotations } : {}) },
       spec: { devices: { requests: [{ name: 'gpu', exactly }], ...constraints } },
     });
     await this.#admin.create(PODS, {

@@ -1,6 +1,6 @@
 // Command kubevirt-hooks is virt-launcher's side of what vsmmu gives it. KubeVirt's own hook manager collects the
-// sidecars' sockets and calls them, its own DomainSpec reads what comes back, and its own functions name and parse the
-// environment in which a device plugin hands devices over.
+// sidecars' sockets and calls them, its own DomainSpec reads what comes back, its own functions name and parse the
+// environment in which a device plugin hands devices over, and its own reader takes the metadata of a DRA driver.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	v1 "kubevirt.io/api/core/v1"
 	pluginv1alpha1 "kubevirt.io/api/plugin/v1alpha1"
 	"kubevirt.io/client-go/log"
+	"kubevirt.io/kubevirt/pkg/dra"
 	"kubevirt.io/kubevirt/pkg/hooks"
 	"kubevirt.io/kubevirt/pkg/util"
 	"kubevirt.io/kubevirt/pkg/virt-launcher/virtwrap/api"
@@ -40,6 +42,7 @@ func main() {
 		"shutdown":  jsonlines.Op(func(context.Context, struct{}) (any, error) { return true, manager.Shutdown() }),
 		"plugins":   jsonlines.Op(func(_ context.Context, p pluginParams) (any, error) { return applyPlugins(p) }),
 		"addresses": jsonlines.Op(func(_ context.Context, p environmentParams) (any, error) { return addresses(p) }),
+		"claimed":   jsonlines.Op(func(_ context.Context, p claimedParams) (any, error) { return claimed(p) }),
 		"sidecars": jsonlines.Op(func(_ context.Context, vmi v1.VirtualMachineInstance) (any, error) {
 			return hooks.UnmarshalHookSidecarList(&vmi)
 		}),
@@ -93,6 +96,25 @@ func addresses(params environmentParams) (any, error) {
 		}
 	}
 	return found, nil
+}
+
+type claimedParams struct {
+	// Root is the container's file system.
+	Root    string                                   `json:"root"`
+	Claims  []v1.VirtualMachineInstanceResourceClaim `json:"claims"`
+	Claim   string                                   `json:"claim"`
+	Request string                                   `json:"request"`
+}
+
+// claimed is how virt-launcher finds the device that a request of one of the VMI's claims got.
+func claimed(params claimedParams) (any, error) {
+	base := filepath.Join(params.Root, dra.DefaultMetadataBasePath)
+	address, err := dra.GetPCIAddressForClaim(base, params.Claims, params.Claim, params.Request)
+	if err != nil {
+		return nil, err
+	}
+	_, err = device.NewPciAddressField(address)
+	return address, err
 }
 
 type collectParams struct {
