@@ -34,10 +34,13 @@ export async function swarm(count, task) {
   await Promise.all(Array.from({ length: AT_ONCE }, worker));
 }
 
-/** Requests of the controller so far, by the API server's audit log. @param about keeps those that are wanted */
+/**
+ * Requests of the controller so far, by the API server's audit log; one that it did not authenticate names nobody.
+ * @param about keeps those that are wanted
+ */
 export async function requestsOf(cluster, about = () => true) {
   const events = await cluster.audit();
-  return events.filter((event) => event.user.username.endsWith(':vsmmu-controller') && about(event)).length;
+  return events.filter((event) => event.user.username?.endsWith(':vsmmu-controller') && about(event)).length;
 }
 
 export async function residentMiB(pid) {
