@@ -5,6 +5,7 @@ import { connect as connectHttp2, constants } from 'node:http2';
 import { createConnection, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 import { Callbacks } from '../src/gen/kubevirt/hooks/v1alpha3/api_pb.js';
 import { Info } from '../src/gen/kubevirt/hooks/info/api_pb.js';
@@ -83,9 +84,9 @@ test('a peer that sends a byte at a time', async () => {
   const slow = await peer();
   let at = 0;
   const drip = setInterval(() => slow.write(PREFACE.subarray(at, ++at)), 5);
+  while (at < 3) await setTimeout(5);
   await launcherIsServed();
   clearInterval(drip);
-  expect(at).toBeGreaterThan(0);
 });
 
 test('a peer that never reads its answer holds up nobody, and does not keep the hook from closing', async () => {
