@@ -43,7 +43,8 @@ test('colours', () => {
 const line = fc.constantFrom('a\n', 'b\n', 'c\n', '\n');
 const document = fc.array(line, { maxLength: 12 }).map((lines) => lines.join(''));
 
-const withPatch = existsSync('/usr/bin/patch') ? test : test.skip;
+const PATCH = '/usr/bin/patch';
+const withPatch = existsSync(PATCH) ? test : test.skip;
 
 withPatch('patch(1) makes the one text of the other (needs patch)', () => {
   const folder = mkdtempSync(join(tmpdir(), 'vsmmu-diff-'));
@@ -53,7 +54,7 @@ withPatch('patch(1) makes the one text of the other (needs patch)', () => {
       fc.pre(before !== after && before !== '' && after !== '');
       writeFileSync(original, before);
       const diff = unifiedDiff(before, after, plain);
-      const patched = execFileSync('patch', ['-s', '-u', '-o', '-', original], {
+      const patched = execFileSync(PATCH, ['-s', '-u', '-o', '-', original], {
         input: diff,
         encoding: 'utf8',
       });
