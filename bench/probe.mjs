@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { build } from 'esbuild';
+
+import { bundle } from './bundle.mjs';
 
 export const title = 'probe of a generated host (nothing bound), an unchanged rescan, and from event to diff';
 
@@ -115,17 +116,4 @@ async function eventToDiff(measure, dir, root, generator) {
   }
   aborter.abort();
   measure.row('1024 functions: from event to diff (100 ms of it to let events settle)', 'ms', values);
-}
-
-async function bundle(entry, dir, name) {
-  const outfile = join(dir, name);
-  await build({
-    entryPoints: [entry],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    external: ['koffi'],
-  });
-  return outfile;
 }

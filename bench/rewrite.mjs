@@ -1,12 +1,13 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { promisify } from 'node:util';
 
 import { build } from 'esbuild';
 import { Builder, Parser } from 'xml2js';
+
+import { buildGo } from './go-build.mjs';
 
 export const title =
   'rewriting a two-GPU domain, beside reading and writing it with xml2js and with Go (nothing changed, lossy)';
@@ -82,17 +83,8 @@ function timed(fn, calls) {
 }
 
 async function goPeer(dir) {
-  const program = join(dir, 'go-xml');
-  try {
-    const env = { ...process.env, GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
-    await promisify(execFile)('go', ['build', '-o', program, '.'], {
-      cwd: 'bench/go-xml',
-      env,
-      timeout: 300_000,
-    });
-  } catch (error) {
-    return { why: error.code === 'ENOENT' ? 'there is no Go' : String(error.message).split('\n')[0] };
-  }
+  const { program, why } = await buildGo('bench/go-xml', join(dir, 'go-xml'));
+  if (program === undefined) return { why };
   const child = spawn(program, { stdio: ['pipe', 'pipe', 'inherit'] });
   const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {

@@ -3,7 +3,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { build } from 'esbuild';
+
+import { buildGo } from './go-build.mjs';
+import { bundle } from './bundle.mjs';
 
 export const title =
   'a scan of a generated host (nothing bound) beside lspci -vvv and a Go sysfs walker that reads the same files';
@@ -21,7 +23,7 @@ export async function run(measure) {
   try {
     const probe = await bundle('bench/probe-run.ts', dir, 'probe-run.mjs');
     const generator = await import(await bundle('test/shim/generated-host.ts', dir, 'generated.mjs'));
-    const walker = await buildWalker(dir);
+    const walker = await buildGo('bench/go-walker', join(dir, 'walker'));
     const lspci = await hasLspci();
     if (walker.program === undefined) measure.skip('the Go walker', walker.why);
     if (!lspci) measure.skip('lspci', 'there is none (Debian package pciutils)');
@@ -87,17 +89,6 @@ async function processes(measure, { probe, walker, lspci, root, size }) {
   }
 }
 
-async function buildWalker(dir) {
-  const program = join(dir, 'walker');
-  try {
-    const env = { ...process.env, GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
-    await run_('go', ['build', '-o', program, '.'], { cwd: 'bench/go-walker', env, timeout: 300_000 });
-    return { program };
-  } catch (error) {
-    return { why: error.code === 'ENOENT' ? 'there is no Go' : String(error.message).split('\n')[0] };
-  }
-}
-
 async function hasLspci() {
   try {
     await run_('lspci', ['--version']);
@@ -105,17 +96,4 @@ async function hasLspci() {
   } catch {
     return false;
   }
-}
-
-async function bundle(entry, dir, name) {
-  const outfile = join(dir, name);
-  await build({
-    entryPoints: [entry],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    external: ['koffi'],
-  });
-  return outfile;
 }

@@ -1,12 +1,13 @@
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { promisify } from 'node:util';
 import { build } from 'esbuild';
+
+import { buildGo } from './go-build.mjs';
 
 export const title = 'AdmissionReviews over TLS 1.3, beside a minimal Go webhook that makes the same patch';
 
@@ -21,7 +22,6 @@ const LOADS = [
   [16, 50],
   [16, 500],
 ];
-const run_ = promisify(execFile);
 const quantile = (values, q) =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))];
 
@@ -32,7 +32,7 @@ export async function run(measure) {
     const product = await loadProduct(dir);
     const ca = certificates(product, dir);
     servers.push(['vsmmu', await start(process.execPath, vsmmuArgs(dir))]);
-    const go = await buildGo(dir);
+    const go = await buildGo('bench/go-webhook', join(dir, 'go-webhook'));
     if (go.program === undefined) measure.skip('the Go webhook', go.why);
     else servers.push(['Go', await start(go.program, [join(dir, 'tls.crt'), join(dir, 'tls.key')])]);
     for (const kilobytes of new Set(LOADS.map(([size]) => size)))
@@ -191,17 +191,6 @@ function certificates(product, dir) {
   writeFileSync(join(dir, 'tls.crt'), leaf.cert);
   writeFileSync(join(dir, 'tls.key'), leaf.key, { mode: 0o600 });
   return authority.cert;
-}
-
-async function buildGo(dir) {
-  const program = join(dir, 'go-webhook');
-  try {
-    const env = { ...process.env, GOTOOLCHAIN: 'local', CGO_ENABLED: '0' };
-    await run_('go', ['build', '-o', program, '.'], { cwd: 'bench/go-webhook', env, timeout: 300_000 });
-    return { program };
-  } catch (error) {
-    return { why: error.code === 'ENOENT' ? 'there is no Go' : String(error.message).split('\n')[0] };
-  }
 }
 
 async function loadProduct(dir) {
