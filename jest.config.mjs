@@ -7,5 +7,6 @@ export default {
   transform: {
     '^.+\\.ts$': ['@swc/jest', { jsc: { target: 'es2023', parser: { syntax: 'typescript' } } }],
   },
+  setupFiles: ['<rootDir>/test/fast-check-seed.ts'],
   testTimeout: 30_000,
 };

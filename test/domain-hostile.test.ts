@@ -46,6 +46,11 @@ describe('hostile documents', () => {
       inDomain("<xi:include xmlns:xi='http://www.w3.org/2001/XInclude' href='file:///etc/passwd'/>"),
       'rewritten',
     ],
+    [
+      'a byte order mark that begins a name',
+      oneGpu({ driver: "<driver \uFEFFx='y' pciBus='1' accel='on'/>" }),
+      'rewritten',
+    ],
     ['64 levels', inDomain(`${'<a>'.repeat(64)}${'</a>'.repeat(64)}`), 'rewritten'],
     ['300 levels', inDomain(`${'<a>'.repeat(300)}${'</a>'.repeat(300)}`), 'XML_LIMIT'],
     ['100,000 levels', inDomain(`${'<a>'.repeat(100_000)}${'</a>'.repeat(100_000)}`), 'XML_LIMIT'],

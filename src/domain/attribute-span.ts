@@ -9,8 +9,9 @@ export interface AttributeSpan {
   readonly quote: string;
 }
 
-// Safe on a start tag that the scanner has proved well-formed, on nothing else.
-const ATTRIBUTE = /([^\s=/>"']+)\s*=\s*("[^"]*"|'[^']*')/g;
+// Safe on a start tag that the scanner has proved well-formed, on nothing else. Not \s, which is white space of JavaScript:
+// it holds U+FEFF and U+1680, with which a name may begin (XML 1.0, 5th edition, production 4).
+const ATTRIBUTE = /([^ \t\r\n=/>"']+)[ \t\r\n]*=[ \t\r\n]*("[^"]*"|'[^']*')/g;
 
 /** Spans by the attribute's name as written. */
 export function attributeSpans(text: string, element: XmlElement): ReadonlyMap<string, AttributeSpan> {

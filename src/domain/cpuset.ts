@@ -4,8 +4,8 @@
  */
 export function parseCpuset(text: string): ReadonlySet<number> | undefined {
   const numbers = new Set<number>();
-  for (const part of text.trim().split(',')) {
-    const match = /^\s*(\^?)(\d{1,4})(?:-(\d{1,4}))?\s*$/.exec(part);
+  for (const part of text.split(',')) {
+    const match = /^[ \t\r\n]*(\^?)(\d{1,4})(?:-(\d{1,4}))?[ \t\r\n]*$/.exec(part);
     if (match === null) return undefined;
     const first = Number(match[2]);
     const last = match[3] === undefined ? first : Number(match[3]);

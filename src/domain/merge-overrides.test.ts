@@ -20,6 +20,14 @@ function overridesOf(after: string): string {
 
 const rest = (blocks: string) => `${blocks}</domain>`;
 
+test('a no-break space is text, and an entry with text is left alone', () => {
+  const spaced = block(
+    `<q:device alias='ua-gpu0'>\u00A0<q:frontend/></q:device>`,
+    entry(property('ats', 'on')),
+  );
+  expect(overridesOf(spaced)).toBe(rest(spaced));
+});
+
 describe('several entries of one alias become one, in which the last word of each counts', () => {
   test.each([
     [

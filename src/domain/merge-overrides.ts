@@ -50,12 +50,15 @@ function isPlain(text: string, device: XmlElement): boolean {
   );
 }
 
+// White space of XML (production 3): a no-break space is text, which trim() would take for nothing.
+const BLANK = /^[ \t\r\n]*$/;
+
 /** Is there no text and no comment beside the element's children? */
 export function onlySpaceAround(text: string, element: XmlElement): boolean {
   let at = element.openEnd;
   for (const child of element.children) {
-    if (text.slice(at, child.start).trim() !== '') return false;
+    if (!BLANK.test(text.slice(at, child.start))) return false;
     at = child.end;
   }
-  return text.slice(at, element.closeStart).trim() === '';
+  return BLANK.test(text.slice(at, element.closeStart));
 }

@@ -22,6 +22,7 @@ function codeOf(action: () => unknown): string {
 const WELL_FORMED: readonly (readonly [name: string, text: string])[] = [
   ['plain', '<a b="1"><c/>text</a>'],
   ['byte order mark', '\uFEFF<a><b/></a>'],
+  ['names that begin with white space of JavaScript', '<a \uFEFFb="1" \u1680c = "2"/>'],
   ['declaration', '<?xml version="1.0" encoding="UTF-8"?>\n<a><b/></a>'],
   ['declared XML 1.1', '<?xml version="1.1"?><a><b/></a>'],
   ['CRLF', '<a>\r\n  <b\r\n    c="1"/>\r\n</a>\r\n'],

@@ -168,6 +168,13 @@ test('a command without a vSMMU stays as it is', () => {
   expect(rewriteCommand(text, hostWith({}))).toBe(text);
 });
 
+test('a no-break space is part of a word', () => {
+  expect(splitShellWords('a\u00A0b\tc')).toMatchObject({
+    ok: true,
+    words: [{ value: 'a\u00A0b' }, { value: 'c' }],
+  });
+});
+
 test('a quoted word is read back as what was quoted', () => {
   const quotings = fc.constantFrom('none', 'single', 'double', 'mixed');
   fc.assert(

@@ -13,8 +13,9 @@ export type ShellWords =
   /** Offset of the quote that nothing closes. */
   | { readonly ok: false; readonly unclosed: number };
 
-// One alternative a kind of piece; what none of them takes is an unclosed quote.
-const PIECE = /\\\n|\\([\s\S])|'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|([^\s'"\\]+)|(\s+)/y;
+// One alternative a kind of piece; what none of them takes is an unclosed quote. A shell's blanks are fewer than those of \s:
+// a no-break space is part of a word.
+const PIECE = /\\\n|\\([\s\S])|'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|([^ \t\r\n'"\\]+)|([ \t\r\n]+)/y;
 
 /**
  * Splits a POSIX shell command into words: quotes, backslashes, continued lines, comments. Variables, globs and redirections
