@@ -587,6 +587,31 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
     expect(at(policy, 'spec.validations.0.expression')).toContain(`.substring(${fixed.length})`);
   });
 
+  test.each([
+    ['with the webhook', [], POLICIES, true],
+    ['without the webhook', ['webhook.enabled=false'], POLICIES, false],
+    ['switched off', ['policies.noForgedValues.enabled=false'], POLICIES, false],
+    ['in a cluster without such policies', [], [], false],
+  ])('refuses values that the webhook did not write: %s', (_name, set, apiVersions, there) => {
+    const policies = renderObjects({ set, apiVersions }).filter(({ metadata }) =>
+      metadata.name.endsWith('-no-forged-values'),
+    );
+    expect(policies.map(({ kind }) => kind)).toEqual(
+      there ? ['ValidatingAdmissionPolicy', 'ValidatingAdmissionPolicyBinding'] : [],
+    );
+  });
+
+  test('looks for such values wherever the webhook is asked, and nowhere else', () => {
+    const values = { webhook: { namespaceSelector: { matchLabels: { vms: 'yes' } } } };
+    const objects = renderObjects({ values, apiVersions: POLICIES });
+    expect(
+      at(
+        objectOf(objects, 'ValidatingAdmissionPolicy', 'vsmmu-no-forged-values'),
+        'spec.matchConstraints.namespaceSelector',
+      ),
+    ).toEqual(at(objectOf(objects, 'MutatingWebhookConfiguration'), 'webhooks.0.namespaceSelector'));
+  });
+
   test('never sends its own namespace or kube-system to the webhook', () => {
     const webhook = at(
       objectOf(

@@ -75,6 +75,17 @@ export class Installation {
       await eventually('the replica is ready', async () => (await replica.ready()) === 200, 60);
   }
 
+  /** Runs `act` while the Service has no endpoint: a call fails at once. */
+  async unreachable(act) {
+    this.#balancer.use([]);
+    this.#balancer.cut();
+    try {
+      return await act();
+    } finally {
+      this.#balancer.use(this.replicas.map(({ port }) => port));
+    }
+  }
+
   async stop(signal = 'SIGKILL') {
     await Promise.all(this.replicas.map((replica) => replica.end(signal)));
     this.replicas = [];

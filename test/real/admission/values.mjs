@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { eventually } from '../kubernetes/eventually.mjs';
+import { pathsOf, renderChart } from '../kubernetes/chart.mjs';
 import { vmi, VMIS } from '../webhook/vmi.mjs';
 import { callsOf } from '../webhook/webhook.mjs';
 import { publisherOf, reportOf } from './agent.mjs';
-import { IMAGE, MUTATING, VALIDATING } from './installation.mjs';
+import { IMAGE, MUTATING, OWN_NAMESPACE, VALIDATING } from './installation.mjs';
 
 const RESOLVED = 'vsmmu.io/resolved';
 const SIDECARS = 'hooks.kubevirt.io/hookSidecars';
@@ -22,6 +23,8 @@ export const VALUES = {
   stripped: 'values that a user brings along at CREATE are taken away',
   forged: 'a later edit by a user is refused with 403, the field and a remedy; a label is not',
   forgedByOther: 'even KubeVirt’s controller can’t give a VMI another node’s values',
+  unguarded:
+    'with failurePolicy Ignore and no replica answering, a policy refuses values that are brought along at CREATE, and nothing else',
   removed: 'an annotation that was removed is written again with the next update',
   doubled: 'one device name in gpus and hostDevices is refused at its field',
   foreignHook: 'another hook beside ours is refused',
@@ -65,6 +68,8 @@ export async function valueChecks(ctx, cluster, product, installation) {
     { type: 'Synchronized', status: 'False', reason: 'Synchronizing with the Domain failed.' },
   ];
   const create = (name, options) => admin.create(VMIS, vmi(name, { gpus: 1, ...options }));
+  // In force from here on: nothing that the webhook writes may meet it.
+  await noForgedValues(ctx, admin);
 
   await ctx.check(VALUES.bootstrap, async () => {
     const start = performance.now();
@@ -245,6 +250,35 @@ export async function valueChecks(ctx, cluster, product, installation) {
       resolved(await heartbeat('stopped', { conditions: failing })),
     );
   });
+  await ctx.check(VALUES.unguarded, async () => {
+    const setFailurePolicy = (value) =>
+      Promise.all(
+        [MUTATING, VALIDATING].map((path) =>
+          admin.patch(path, 'json', [{ op: 'replace', path: '/webhooks/0/failurePolicy', value }]),
+        ),
+      );
+    const bring = (annotations, options) =>
+      user.exchange('POST', VMIS, {
+        body: vmi('unguarded', { annotations, ...options }),
+        query: { dryRun: 'All' },
+      });
+    const forged = { [RESOLVED]: resolved(await admin.get(`${VMIS}/running`)) };
+    await setFailurePolicy('Ignore');
+    await installation.unreachable(async () => {
+      let refused;
+      await eventually('failurePolicy Ignore is in force', async () => {
+        refused = await bring(forged, { gpus: 1 });
+        return refused.status !== 500;
+      });
+      for (const { status, body } of [refused, await bring({ [RESOLVED]: '' })]) {
+        assert.equal(status, 422, JSON.stringify(body));
+        assert.match(body.message, /no-forged-values.*only the webhook of vsmmu writes the annotation/);
+      }
+      for (const annotations of [undefined, { other: 'x' }])
+        assert.equal((await bring(annotations, { gpus: 1 })).status, 201);
+    });
+    await setFailurePolicy('Fail');
+  });
   await ctx.check(VALUES.restarts, async () => {
     await create('restarted');
     await cluster.killApiServer();
@@ -264,6 +298,17 @@ export async function valueChecks(ctx, cluster, product, installation) {
     assert.ok(seconds < 5, `it took ${seconds} s`);
     await admin.delete(`${PROFILES}/gpu-9`);
   });
+}
+
+/** The chart's own policy. */
+async function noForgedValues(ctx, admin) {
+  const objects = await renderChart(ctx, {
+    namespace: OWN_NAMESPACE,
+    args: ['--api-versions', 'admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'],
+  });
+  const policy = objects.filter(({ metadata }) => metadata.name.endsWith('-no-forged-values'));
+  assert.equal(policy.length, 2, 'policy and binding');
+  for (const object of policy) await admin.create(pathsOf(object).collection, object);
 }
 
 async function uncalled(cluster, act) {

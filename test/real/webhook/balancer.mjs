@@ -17,6 +17,7 @@ export class Balancer {
 
   constructor() {
     this.#server = createServer((client) => {
+      if (this.#endpoints.length === 0) return client.on('error', () => {}).destroy();
       const port = this.#endpoints[this.#next++ % this.#endpoints.length];
       const endpoint = connect({ host: '127.0.0.1', port });
       for (const [from, to] of [
@@ -39,8 +40,13 @@ export class Balancer {
     this.#endpoints = [...ports];
   }
 
-  close() {
+  /** Ends the open connections too. */
+  cut() {
     for (const socket of this.#open) socket.destroy();
+  }
+
+  close() {
+    this.cut();
     this.#server.close();
   }
 }
