@@ -64,6 +64,7 @@ export const ERROR_CODES = {
   NODESET: 'A Generic Initiator names a guest NUMA cell that is not there.',
   HOSTDEV_UNKNOWN: 'A device of the domain is not one of the host.',
   HOSTDEV_UNPLACED: 'A passed-through device has no guest address, so its vSMMU is not known.',
+  DEVICE_TWICE: 'Two devices of the domain have one alias, one host address or one guest address.',
   IGNORED: 'Something stands in the domain that libvirt ignores without a word.',
   KVM_REQUIRED: 'An accelerated vSMMU needs a domain of type kvm.',
   BUS_NUMBERS: 'The guest has no PCI bus number, index or slot left for what must be added.',

@@ -3,7 +3,8 @@ import { attribute, childOf, type XmlElement } from './element.js';
 /** What libvirt lets a user choose (since 3.9.0); it discards every other alias when it reads a domain. */
 const USER_ALIAS = /^ua-[A-Za-z0-9_-]*$/;
 
-function userAlias(device: XmlElement): string | undefined {
+/** The alias a user chose for a device, where libvirt keeps it. */
+export function userAlias(device: XmlElement): string | undefined {
   const alias = attribute(childOf(device, 'alias'), 'name');
   return alias !== undefined && USER_ALIAS.test(alias) ? alias : undefined;
 }

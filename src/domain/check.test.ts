@@ -211,6 +211,7 @@ describe('what libvirt lets pass', () => {
       'HOSTDEV_UNKNOWN',
     ]);
     const second = HOSTDEV.replace("'0x0009'", "'0x0019'").replace('ua-gpu0', 'ua-gpu1');
-    expect(codes(oneGpu({ driver: GOOD, hostdev: HOSTDEV + second }))).toEqual(['MIXED_SMMUS']);
+    const beside = second.replace("function='0x0'/>\n    </hostdev>", "function='0x1'/>\n    </hostdev>");
+    expect(codes(oneGpu({ driver: GOOD, hostdev: HOSTDEV + beside }))).toEqual(['MIXED_SMMUS']);
   });
 });

@@ -4,6 +4,7 @@ import { resolveVsmmu, type BehindDevice, type ResolutionError } from '../smmu/r
 import { askedOf, isAccelerated } from './asked.js';
 import { checkBuses } from './check-buses.js';
 import { checkEmulated, checkMix, checkNodesets, withoutIommufd } from './check-devices.js';
+import { checkTwice } from './check-twice.js';
 import { checkAliases, checkAttributes } from './check-written.js';
 import { parseDomain, placeInDomain, type PassthroughDevice, type VirtualSmmu } from './domain-model.js';
 import { attribute, descend } from './element.js';
@@ -44,6 +45,7 @@ export function checkDomain(text: string, host: HostFeatures, options: CheckOpti
   checkMix(plan);
   checkAttributes(plan);
   checkAliases(plan);
+  checkTwice(plan);
   const topology = readTopology(model);
   checkNodesets(plan, model.passthrough);
   checkBuses(plan, topology, accelerated);

@@ -5,6 +5,7 @@ import { editedDomain, parseDomain, type DomainModel, type VirtualSmmu } from '.
 import { type ResolvedOptions, type RewriteOptions, withDefaults } from './options.js';
 import { planTopology } from './build-topology.js';
 import { checkBuses } from './check-buses.js';
+import { checkTwice } from './check-twice.js';
 import { checkEmulated, checkMix, checkNodesets, withoutIommufd } from './check-devices.js';
 import { planOverrides } from './plan-override.js';
 import { planSubsystemMode } from './plan-subsystem-mode.js';
@@ -102,6 +103,7 @@ function planValues(plan: Plan): void {
 function planAccelerated(plan: Plan, accelerated: readonly VirtualSmmu[]): void {
   const topology = readTopology(plan.model);
   checkBuses(plan, topology, accelerated);
+  checkTwice(plan);
   // Where a bus is wrong, what stands behind which vSMMU means nothing.
   if (plan.findings.length > 0) return;
   checkMix(plan);
