@@ -248,3 +248,18 @@ export async function callHook(
     client.close();
   }
 }
+
+/** As Prometheus and the kubelet's probes come by. */
+export async function scrape(port: number, tally: Tally): Promise<void> {
+  for (const path of ['/metrics', '/healthz', '/readyz', '/status']) {
+    try {
+      const answer = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(30_000) });
+      await answer.text();
+      // A program that waits for a kubelet or an API server says so by 503; its metrics it always has.
+      if (path === '/metrics' && !answer.ok) tally.fail(`${path} was answered ${answer.status}`);
+      tally.add(answer.ok ? 'scrapes and probes' : 'probes that were told to wait');
+    } catch (error) {
+      tally.fail(`${path}: ${String(error)}`);
+    }
+  }
+}

@@ -1,6 +1,6 @@
 // Loaded into each program of a soak before it starts (node --require): writes what only the process itself can tell.
 // SOAK_SAMPLES names the file, SOAK_SAMPLE_MS the pace; every SOAK_COLLECT_EVERY-th sample collects garbage first.
-const { appendFileSync } = require('node:fs');
+const { appendFileSync, readFileSync } = require('node:fs');
 const { monitorEventLoopDelay } = require('node:perf_hooks');
 const { setFlagsFromString } = require('node:v8');
 const { runInNewContext } = require('node:vm');
@@ -18,13 +18,16 @@ setInterval(() => {
   if (collected) collect();
   const resources = process.getActiveResourcesInfo();
   const timers = resources.filter((name) => name === 'Timeout' || name === 'Immediate').length;
-  const { heapUsed, external, arrayBuffers } = process.memoryUsage();
+  const { heapTotal, heapUsed, external } = process.memoryUsage();
   const sample = {
     at: Date.now(),
     collected,
+    heapTotal,
     heapUsed,
     external,
-    arrayBuffers,
+    // Right after a collection what is young is gone: what stays is live, kept by V8 for later, or the allocator's.
+    anonymous:
+      Number(/^Anonymous:\s+(\d+) kB/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'))?.[1]) * 1024,
     timers,
     handles: resources.length - timers,
     loop,

@@ -18,8 +18,10 @@ export interface Surroundings {
 interface OwnSample {
   readonly at: number;
   readonly collected: boolean;
+  readonly heapTotal: number;
   readonly heapUsed: number;
   readonly external: number;
+  readonly anonymous: number;
   readonly timers: number;
   readonly handles: number;
   readonly loop: { readonly p50: number; readonly p99: number; readonly max: number };
@@ -28,8 +30,11 @@ interface OwnSample {
 export interface ProgramSeries {
   /** MiB in use after a full collection, buffers included. */
   readonly live: Series;
-  readonly rss: Series;
+  /** MiB of the process' own memory right after that collection: live, kept by V8 for later, or the allocator's. */
   readonly anonymous: Series;
+  /** MiB that V8 has of it for its heap, used or not. */
+  readonly heap: Series;
+  readonly rss: Series;
   readonly fds: Series;
   readonly timers: Series;
   readonly handles: Series;
@@ -55,13 +60,14 @@ export class Program {
   readonly name: string;
   readonly #child: ChildProcess;
   readonly #samples: string;
-  readonly #outside: { at: number; rss: number; anonymous: number; fds: number }[] = [];
+  readonly #outside: { at: number; rss: number; fds: number }[] = [];
   #said = '';
   #written = '';
 
+  /** @param semiSpaceMiB of the image's or the chart's NODE_OPTIONS, which charts/vsmmu/templates/_pod.tpl tells */
   constructor(
     name: string,
-    args: readonly string[],
+    { args, semiSpaceMiB }: { readonly args: readonly string[]; readonly semiSpaceMiB: 1 | 2 },
     { dir, vsmmu, inside, apiUrl, sampleMs, collectEvery }: Surroundings,
   ) {
     this.name = name;
@@ -74,6 +80,8 @@ export class Program {
         stdio: ['ignore', 'pipe', 'pipe'],
         env: {
           PATH: process.env['PATH'],
+          NODE_ENV: 'production',
+          NODE_OPTIONS: `--max-semi-space-size=${semiSpaceMiB}`,
           KUBERNETES_SERVICE_HOST: hostname,
           KUBERNETES_SERVICE_PORT: port,
           CONTAINER_NAME: 'hook-sidecar-0',
@@ -114,9 +122,8 @@ export class Program {
     } catch {
       return;
     }
-    const mib = (field: string) =>
-      Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(rollup)?.[1]) / 1024;
-    this.#outside.push({ at: Date.now(), rss: mib('Rss'), anonymous: mib('Anonymous'), fds });
+    const rss = Number(/^Rss:\s+(\d+) kB/m.exec(rollup)?.[1]) / 1024;
+    this.#outside.push({ at: Date.now(), rss, fds });
   }
 
   series(): ProgramSeries {
@@ -128,14 +135,14 @@ export class Program {
       : [];
     const inside = (value: (sample: OwnSample) => number): Series =>
       own.map((sample) => ({ at: sample.at, value: value(sample) }));
-    const outside = (field: 'rss' | 'anonymous' | 'fds'): Series =>
+    const outside = (field: 'rss' | 'fds'): Series =>
       this.#outside.map((sample) => ({ at: sample.at, value: sample[field] }));
+    const collected = own.filter((sample) => sample.collected);
     return {
-      live: own
-        .filter(({ collected }) => collected)
-        .map(({ at, heapUsed, external }) => ({ at, value: (heapUsed + external) / MIB })),
+      live: collected.map(({ at, heapUsed, external }) => ({ at, value: (heapUsed + external) / MIB })),
+      anonymous: collected.map(({ at, anonymous }) => ({ at, value: anonymous / MIB })),
+      heap: collected.map(({ at, heapTotal }) => ({ at, value: heapTotal / MIB })),
       rss: outside('rss'),
-      anonymous: outside('anonymous'),
       fds: outside('fds'),
       timers: inside(({ timers }) => timers),
       handles: inside(({ handles }) => handles),

@@ -1,5 +1,7 @@
 // Runs vsmmu's programs under churn and watches whether anything in them grows; run.mjs bundles and starts this.
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -19,6 +21,7 @@ import {
   churnKubelet,
   repeat,
   Reviewer,
+  scrape,
   Tally,
 } from './churn.js';
 import { Program, type ProgramSeries, type Surroundings } from './program.js';
@@ -37,7 +40,7 @@ const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1';
 
 const LIMITS: Readonly<Partial<Record<keyof ProgramSeries, Limit>>> = {
   live: { what: 'live memory', unit: 'MiB', growth: 1 },
-  anonymous: { what: 'anonymous memory', unit: 'MiB', growth: 8 },
+  anonymous: { what: 'anonymous memory', unit: 'MiB', growth: 4 },
   fds: { what: 'file descriptors', unit: '', growth: 4 },
   timers: { what: 'timers', unit: '', growth: 4 },
   handles: { what: 'other handles', unit: '', growth: 6 },
@@ -81,12 +84,13 @@ async function soak(): Promise<number> {
     // A collection a minute, or as often as a short run needs for a trend.
     collectEvery: Math.max(1, Math.round(Math.min(60_000, (minutes * 60_000) / 24) / sampleMs)),
   };
-  const programs = startAll(around, dir, sockets);
+  const ports = { agent: await freePort(), controller: await freePort() };
+  const programs = startAll(around, { dir, sockets, ports });
   const tally = new Tally();
   try {
     await until(() => ready(programs, kubelet, store));
     store.faultShare = 0.01;
-    await churn({ programs, store, tree, kubelet, sockets, sampleMs, tally });
+    await churn({ programs, store, tree, kubelet, sockets, ports, sampleMs, tally });
     for (const { name, said, running } of Object.values(programs))
       if (!running) tally.fail(`${name} is not running any more: ${said}`);
     const measured = report(programs, tally, store);
@@ -115,44 +119,46 @@ function conclude(measured: Omit<Result, 'verdict'>): number {
   return verdict === 'flat' ? 0 : 1;
 }
 
-type Programs = Readonly<Record<'agent' | 'webhook' | 'hook', Program>>;
+type Name = 'agent' | 'reader' | 'webhook' | 'controller' | 'hook';
+type Programs = Readonly<Record<Name, Program>>;
 
-function startAll(around: Surroundings, dir: string, sockets: string): Programs {
+interface Places {
+  readonly dir: string;
+  readonly sockets: string;
+  readonly ports: Readonly<Record<'agent' | 'controller', number>>;
+}
+
+/** Each as the chart starts it, but for the pace of rescans and certificates; the hook as the image does. */
+function startAll(around: Surroundings, { dir, sockets, ports }: Places): Programs {
+  const quiet = ['--log-level', 'error'];
+  const http = (name: 'agent' | 'controller') => ['--http', `127.0.0.1:${ports[name]}`];
+  const agent = [
+    ...['agent', '--kubelet-dir', join(dir, 'kubelet'), '--state-dir', join(dir, 'state')],
+    ...[
+      '--cdi-dir',
+      join(dir, 'cdi'),
+      '--node-name',
+      'node-1',
+      '--dra',
+      '--no-bind',
+      '--rescan-seconds',
+      '1',
+    ],
+    ...[...http('agent'), ...quiet],
+  ];
+  const webhook = [
+    ...['webhook', '--listen', '127.0.0.1:0', '--certificate-name', '127.0.0.1'],
+    ...['--cluster', '--policies', '--dra', '--shutdown-delay', '1'],
+    ...['--ca-lifetime', String(CA_SECONDS), '--leaf-lifetime', String(LEAF_SECONDS), ...quiet],
+  ];
+  const controller = ['controller', '--namespace', 'vsmmu-system', ...http('controller'), ...quiet];
+  const reader = ['reader', '--rescan-seconds', '1', ...quiet];
   return {
-    agent: new Program(
-      'agent',
-      [
-        ...['agent', '--kubelet-dir', join(dir, 'kubelet'), '--state-dir', join(dir, 'state')],
-        ...['--cdi-dir', join(dir, 'cdi'), '--node-name', 'node-1', '--dra', '--rescan-seconds', '1'],
-        ...['--http', '127.0.0.1:0', '--log-level', 'error'],
-      ],
-      around,
-    ),
-    webhook: new Program(
-      'webhook',
-      [
-        ...[
-          'webhook',
-          '--listen',
-          '127.0.0.1:0',
-          '--cluster',
-          '--policies',
-          '--certificate-name',
-          '127.0.0.1',
-        ],
-        ...[
-          '--ca-lifetime',
-          String(CA_SECONDS),
-          '--leaf-lifetime',
-          String(LEAF_SECONDS),
-          '--shutdown-delay',
-          '1',
-        ],
-        ...['--log-level', 'error'],
-      ],
-      around,
-    ),
-    hook: new Program('hook', ['hook', '--socket-dir', sockets], around),
+    agent: new Program('agent', { args: agent, semiSpaceMiB: 1 }, around),
+    reader: new Program('reader', { args: reader, semiSpaceMiB: 1 }, around),
+    webhook: new Program('webhook', { args: webhook, semiSpaceMiB: 2 }, around),
+    controller: new Program('controller', { args: controller, semiSpaceMiB: 2 }, around),
+    hook: new Program('hook', { args: ['hook', '--socket-dir', sockets], semiSpaceMiB: 1 }, around),
   };
 }
 
@@ -175,15 +181,31 @@ function bundleOf(store: ApiStore): string | undefined {
   return bundle === undefined ? undefined : Buffer.from(bundle, 'base64').toString('utf8');
 }
 
-function ready({ webhook, hook, agent }: Programs, kubelet: KubeletPeer, store: ApiStore): boolean {
-  for (const { name, running, said } of [webhook, hook, agent])
+function ready(programs: Programs, kubelet: KubeletPeer, store: ApiStore): boolean {
+  const { webhook, hook } = programs;
+  for (const { name, running, said } of Object.values(programs))
     if (!running) throw new Error(`${name} ended: ${said}`);
   return (
     allThere(kubelet, RESOURCE, DEVICES.length) &&
     webhook.written.includes('\n') &&
     bundleOf(store) !== undefined &&
+    isLabelled(store) &&
     hook.said.includes('serving')
   );
+}
+
+/** By the controller, from the agent's profile. */
+function isLabelled(store: ApiStore): boolean {
+  const node = store.get('/api/v1/nodes', 'node-1');
+  return Object.keys((node?.metadata['labels'] ?? {}) as object).some((key) => key.startsWith('vsmmu.io/'));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
 }
 
 interface Churned {
@@ -192,11 +214,21 @@ interface Churned {
   readonly tree: HostTree;
   readonly kubelet: KubeletPeer;
   readonly sockets: string;
+  readonly ports: Places['ports'];
   readonly sampleMs: number;
   readonly tally: Tally;
 }
 
-async function churn({ programs, store, tree, kubelet, sockets, sampleMs, tally }: Churned): Promise<void> {
+async function churn({
+  programs,
+  store,
+  tree,
+  kubelet,
+  sockets,
+  ports,
+  sampleMs,
+  tally,
+}: Churned): Promise<void> {
   const signal = AbortSignal.timeout(minutes * 60_000);
   const reviewer = new Reviewer(
     () => new URL(programs.webhook.written.trim()),
@@ -230,6 +262,7 @@ async function churn({ programs, store, tree, kubelet, sockets, sampleMs, tally 
       }),
     ),
     repeat(signal, some(500, 3000), () => reviewer.disturb()),
+    ...Object.values(ports).map((port) => repeat(signal, some(500, 2000), () => scrape(port, tally))),
     repeat(signal, some(50, 250), () => callHook(socket, define, tally)),
     repeat(signal, some(4000, 20_000), async () => {
       store.cutWatches(Math.random() < 0.5 ? 'end' : 'reset');
@@ -295,6 +328,7 @@ interface Result {
         readonly judged: readonly Judged[];
         readonly rss: Spread;
         readonly loopMs: { readonly p99: number; readonly max: number };
+        readonly series: ProgramSeries;
       }
     >
   >;
@@ -315,7 +349,7 @@ function report(programs: Programs, tally: Tally, store: ApiStore): Omit<Result,
       p99: median(series.loopP99.map(({ value }) => value)),
       max: Math.max(...series.loopMax.map(({ value }) => value)),
     };
-    return [name, { judged, rss: { median: median(rss), max: Math.max(...rss) }, loopMs }] as const;
+    return [name, { judged, rss: { median: median(rss), max: Math.max(...rss) }, loopMs, series }] as const;
   });
   return {
     minutes,
@@ -344,9 +378,9 @@ function print({ verdict, did, failures, programs, load, cpus: count, node, exit
     line(
       `\n${name}: RSS ${rss.median.toFixed(1)} MiB, at most ${rss.max.toFixed(1)}; event loop late by ${loopMs.p99.toFixed(1)} ms (p99), at most ${loopMs.max.toFixed(0)}`,
     );
-    for (const { what, unit, early, late, perHour, flat, samples, growth } of judged)
+    for (const { what, unit, early, late, grown, flat, samples, growth } of judged)
       line(
-        `  ${flat ? 'flat' : 'GROWS'}  ${what.padEnd(18)} ${early.toFixed(1)} -> ${late.toFixed(1)} ${unit} (slope ${perHour.toFixed(2)} an hour, ${samples} samples, may differ by ${growth})`,
+        `  ${flat ? 'flat ' : 'GROWS'}  ${what.padEnd(18)} ${early.toFixed(1)} -> ${late.toFixed(1)} ${unit} (trend adds ${grown.toFixed(2)}, may add ${growth}; ${samples} samples)`,
       );
   }
   for (const failure of failures) line(`failed: ${failure}`);

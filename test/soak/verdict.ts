@@ -1,7 +1,7 @@
 /** One figure over time; `at` in milliseconds. */
 export type Series = readonly { readonly at: number; readonly value: number }[];
 
-/** What may not grow, its unit, and by how much it may differ between an early and a late quarter of a run. */
+/** What may not grow, its unit, and how much its trend may add over the judged part of a run. */
 export interface Limit {
   readonly what: string;
   readonly unit: string;
@@ -10,31 +10,35 @@ export interface Limit {
 
 export interface Judged extends Limit {
   readonly samples: number;
-  /** Medians of the second and the last quarter: the first quarter warms up. */
+  /** Medians of the second and of the last third: the first third warms up. */
   readonly early: number;
   readonly late: number;
-  readonly perHour: number;
+  /** What the trend of the last two thirds adds over them. */
+  readonly grown: number;
   readonly max: number;
   readonly flat: boolean;
 }
 
-const HOUR_MS = 3_600_000;
 /** Fewer say nothing of a trend. */
-const SAMPLES_MIN = 8;
+const SAMPLES_MIN = 12;
 
-/** Is a series flat? One with too few samples is not. */
+/**
+ * Is a series flat? By the trend of all its points after the warm-up, not by two readings: what goes up and down, such as
+ * space that V8 keeps for later, has none. One with too few samples is not flat.
+ */
 export function judge(series: Series, limit: Limit): Judged {
-  const quarter = Math.floor(series.length / 4);
-  const early = median(series.slice(quarter, 2 * quarter).map(({ value }) => value));
-  const late = median(series.slice(-quarter).map(({ value }) => value));
+  const third = Math.floor(series.length / 3);
+  const judged = series.slice(third);
+  const values = judged.map(({ value }) => value);
+  const grown = slope(judged) * ((judged.at(-1)?.at ?? 0) - (judged[0]?.at ?? 0));
   return {
     ...limit,
     samples: series.length,
-    early,
-    late,
-    perHour: slope(series.slice(quarter)) * HOUR_MS,
-    max: Math.max(...series.map(({ value }) => value)),
-    flat: series.length >= SAMPLES_MIN && late - early <= limit.growth,
+    early: median(values.slice(0, third)),
+    late: median(values.slice(-third)),
+    grown,
+    max: Math.max(...values),
+    flat: series.length >= SAMPLES_MIN && grown <= limit.growth,
   };
 }
 

@@ -38,11 +38,14 @@ export class Jazzer {
    * Fuzzes one target; what it finds to reach new code goes into the first folder.
    * @param {{ name: string, sync: boolean }} target @param {readonly string[]} corpora
    * @param {string} artifacts folder that gets the input of a crash
+   * @param {number} seed of libFuzzer; 0: another one each time
    * @returns {Promise<{ status: number | null, output: string }>} status 77: a crash
    */
-  fuzz(target, corpora, { seconds, artifacts }) {
+  fuzz(target, corpora, { seconds, artifacts, seed }) {
     return this.#run(target, corpora, seconds + 120, [
       `-max_total_time=${seconds}`,
+      `-seed=${seed}`,
+      '-reload=0', // it looks by the clock for what other processes found, and there are none
       `-artifact_prefix=${artifacts}/`,
       '-print_final_stats=1',
     ]);
