@@ -197,7 +197,7 @@ function ready(programs: Programs, kubelet: KubeletPeer, store: ApiStore): boole
 /** By the controller, from the agent's profile. */
 function isLabelled(store: ApiStore): boolean {
   const node = store.get('/api/v1/nodes', 'node-1');
-  return Object.keys((node?.metadata['labels'] ?? {}) as object).some((key) => key.startsWith('vsmmu.io/'));
+  return Object.keys(node?.metadata['labels'] ?? {}).some((key) => key.startsWith('vsmmu.io/'));
 }
 
 async function freePort(): Promise<number> {
