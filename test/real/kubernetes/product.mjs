@@ -12,6 +12,8 @@ const EXPORTS = {
   './src/cluster/node-profile-crd.ts': 'nodeProfileCrd',
   './src/cluster/publish-profile.ts': 'ProfilePublisher',
   './src/cluster/watch-cache.ts': 'WatchCache',
+  './src/gen/kubevirt/hooks/v1alpha3/api_pb.ts': 'Callbacks',
+  './src/grpc/client.ts': 'unixClient',
   './src/host/open-host.ts': 'openHost',
   './src/host/probe.ts': 'probeHost',
   './src/kubelet/device-list.ts': 'LISTED_MAX',
@@ -21,6 +23,7 @@ const EXPORTS = {
   './src/kubelet/registration.ts': 'kubeletDirectories',
   './src/kubelet/resource-plugins.ts': 'ResourcePlugins',
   './src/kubelet/start-agent.ts': 'startAgent',
+  './test/kubelet-peer.ts': 'KubeletPeer',
 };
 
 /** vsmmu's own client, cache, registrations, policies, publisher and agent, bundled as the programs have them. */
