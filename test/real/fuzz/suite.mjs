@@ -32,6 +32,9 @@ const seconds = Number(process.env.VSMMU_FUZZ_SECONDS ?? 60);
 /** One seed for all, so that CI's minute is the beginning of the ten minutes that were run once; 0: libFuzzer's own. */
 const SEED = process.env.VSMMU_FUZZ_SEED === 'random' ? 0 : Number(process.env.VSMMU_FUZZ_SEED ?? 1);
 
+if (!Number.isInteger(SEED))
+  throw new Error(`VSMMU_FUZZ_SEED=${process.env.VSMMU_FUZZ_SEED}: a number or "random"`);
+
 export const suite = {
   name: 'fuzz',
   needs: 'jazzer.js of npm, and on Debian 12 a newer libc for it',
