@@ -1,33 +1,29 @@
-// Faults that need a machine: a disk that is full or read-only, CPUs that others keep busy.
+// Faults that need a machine: a disk that is full or read-only, CPUs that others keep busy, no file descriptors.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { Agent, request } from 'node:https';
+import { Agent } from 'node:https';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { json } from 'node:stream/consumers';
 import { build } from 'esbuild';
-import { Authority } from '../kubernetes/certificates.mjs';
-import { eventually } from '../kubernetes/eventually.mjs';
 import { NotRun } from '../lib/outcome.mjs';
+import { FILES, fileChecks } from './files.mjs';
+import { DEADLINE_SECONDS, reviews, startWebhook } from './webhook.mjs';
 
 const FULL = 'a full disk: the write is refused, the state before stays whole, and the next one goes through';
 const READ_ONLY = 'a read-only file system: the same';
 const BUSY = 'busy loops beside the webhook: every review is answered within its deadline';
 
-const REVIEWS = 400;
-const AT_ONCE = 8;
-const DEADLINE_SECONDS = 10;
-
 export const suite = {
   name: 'faults',
-  needs: 'root, for a file system of its own; openssl',
+  needs: 'root, for a file system of its own; prlimit; openssl',
   timeoutMinutes: 4,
-  checks: [FULL, READ_ONLY, BUSY],
+  checks: [FULL, READ_ONLY, BUSY, ...Object.values(FILES)],
   async run(ctx) {
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-faults-'));
     try {
       await disk(ctx, folder);
+      await fileChecks(ctx, folder);
       await ctx.check(BUSY, () => busy(ctx, folder));
     } finally {
       await rm(folder, { recursive: true, force: true });
@@ -76,20 +72,11 @@ async function onSmallDisk(ctx, folder) {
 
 /** Twice as many busy loops as there are CPUs, as neighbours without a limit would be. */
 async function busy(ctx, folder) {
-  const authority = await Authority.create(ctx, folder, 'ca');
-  const [certificate, key] = ['tls.crt', 'tls.key'].map((name) => join(folder, name));
-  await authority.issue({ certificate, key });
-  const webhook = ctx.start(process.execPath, [
-    ...[ctx.vsmmu, 'webhook', '--listen', '127.0.0.1:0', '--tls-cert', certificate, '--tls-key', key],
-  ]);
-  let address = '';
-  webhook.stdout.on('data', (text) => (address += text));
-  webhook.stderr.resume();
-  await eventually('the webhook listens', () => address.includes('\n'), 60);
+  const { child: webhook, port, authority } = await startWebhook(ctx, folder);
   const hogs = Array.from({ length: 2 * cpus().length }, () => spawn(process.execPath, ['-e', 'for (;;);']));
   const agent = new Agent({ keepAlive: true, ca: await authority.bundle() });
   try {
-    const took = await reviews(Number(new URL(address.trim()).port), agent);
+    const took = await reviews(port, agent);
     took.sort((a, b) => a - b);
     const at = (share) => took[Math.floor(took.length * share)].toFixed(0);
     ctx.log(`${took.length} reviews: p50 ${at(0.5)}, p99 ${at(0.99)}, at most ${took.at(-1).toFixed(0)} ms`);
@@ -100,48 +87,4 @@ async function busy(ctx, folder) {
     agent.destroy();
     ctx.end(webhook);
   }
-}
-
-/** @returns {Promise<number[]>} milliseconds of each; any answer but a verdict throws */
-async function reviews(port, agent) {
-  const body = JSON.stringify({
-    apiVersion: 'admission.k8s.io/v1',
-    kind: 'AdmissionReview',
-    request: {
-      uid: 'u',
-      operation: 'CREATE',
-      resource: { group: 'kubevirt.io', version: 'v1', resource: 'virtualmachineinstances' },
-      object: {
-        metadata: {},
-        spec: { domain: { devices: { gpus: [{ name: 'g', deviceName: 'vsmmu.io/a' }] } } },
-      },
-    },
-  });
-  const took = [];
-  const worker = async () => {
-    while (took.length < REVIEWS) {
-      const begun = performance.now();
-      const { status, response } = await post(port, agent, body);
-      assert.equal(status, 200);
-      assert.equal(response.allowed, true);
-      took.push(performance.now() - begun);
-    }
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
-  return took;
-}
-
-function post(port, agent, body) {
-  return new Promise((resolve, reject) => {
-    const call = request(
-      {
-        ...{ host: '127.0.0.1', port, path: `/mutate?timeout=${DEADLINE_SECONDS}s`, method: 'POST', agent },
-        headers: { 'content-type': 'application/json' },
-      },
-      (response) =>
-        json(response).then((answer) => resolve({ status: response.statusCode, ...answer }), reject),
-    );
-    call.on('error', reject);
-    call.end(body);
-  });
 }

@@ -21,6 +21,8 @@ export const CONTROLLER = {
   changed: "a change of a node's features under a running VM is told by an event on the node",
   heldBack: 'under a running VM a baseline is held back, with a condition and an event that name it',
   released: 'once the VM has ended the baseline shrinks',
+  cordoned:
+    'nodes that are cordoned, drained and booted at once keep labels and membership; what changed with the boot is told meanwhile',
   vanished: 'the profile of a vanished node is deleted, and labels go with the profile',
   broken: 'a profile that cannot be read is passed over and hurts no other',
   killed: 'two controllers: the leader is killed, the other takes over and does what was missed',
@@ -124,6 +126,48 @@ export async function controllerChecks(ctx, cluster, file) {
     });
     assert.equal(condition(status, 'HeldBack').status, 'False');
     assert.deepEqual(status.members, ['n1', 'n2']);
+  });
+
+  await ctx.check(CONTROLLER.cordoned, async () => {
+    const nodes = ['n1', 'n2'];
+    const ours = async () =>
+      Promise.all(
+        nodes.map(async (name) =>
+          Object.entries(await labelsOf(name)).filter(([key]) => key.includes('vsmmu.io')),
+        ),
+      );
+    const [labels, { members }] = [await ours(), await statusOf('gold')];
+    await admin.create(VMIS, vmi('drained', { on: 'n1' }));
+    // As kubectl and the node controller write it; both at once, as a parallel drain does.
+    const unschedulable = {
+      spec: {
+        unschedulable: true,
+        taints: [{ key: 'node.kubernetes.io/unschedulable', effect: 'NoSchedule' }],
+      },
+    };
+    await Promise.all(nodes.map((name) => admin.patch(`${NODES}/${name}`, 'merge', unschedulable)));
+    await admin.delete(`${VMIS}/drained`);
+    const condition = { type: 'Ready', status: 'Unknown', reason: 'NodeStatusUnknown', message: 'it boots' };
+    await Promise.all(
+      nodes.map((name) =>
+        admin.patch(`${NODES}/${name}/status`, 'merge', { status: { conditions: [condition] } }),
+      ),
+    );
+    await replaceProfile('n2', { ssidsize: 6 }); // its agent is back first, with another kernel
+    await eventually(
+      'n2 tells what it can do now',
+      async () => (await labelsOf('n2'))['vsmmu.io/ssidsize'] === '6',
+    );
+    assert.deepEqual((await statusOf('gold')).members, members);
+    await replaceProfile('n2', { ssidsize: 8, ril: 'off' });
+    await eventually('n2 is as it was', async () => (await labelsOf('n2'))['vsmmu.io/ssidsize'] === '8');
+    assert.deepEqual(await ours(), labels);
+    await Promise.all(
+      nodes.map((name) =>
+        admin.patch(`${NODES}/${name}`, 'merge', { spec: { unschedulable: null, taints: null } }),
+      ),
+    );
+    assert.deepEqual(await ours(), labels);
   });
 
   await ctx.check(CONTROLLER.vanished, async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { eventually } from '../kubernetes/eventually.mjs';
 import { Balancer } from './balancer.mjs';
-import { Interposer } from './interposer.mjs';
+import { dripping, Interposer, late, reset, whole } from './interposer.mjs';
 import { withLoad } from './load.mjs';
 import { vmi, VMIS } from './vmi.mjs';
 
@@ -9,7 +9,7 @@ export const FAULTS = {
   down: 'the webhook is down: VMIs of ours are refused with its name, all others are admitted; then it is back',
   hangs: 'the webhook hangs (SIGSTOP): the same within its timeout',
   spoiled:
-    'answers with another uid, too late or cut short count as none: the same, and an honest one heals it; one of 10 MB is read',
+    'answers with another uid, a bad patch, too late, a byte a second, reset or cut short count as none: the same, and an honest one heals it; one of 10 MB is read',
   tenMegabytes:
     'a body of 10 MB gets 413 in an AdmissionReview; the webhook serves on, and its memory is bounded',
   rolling: 'two replicas restart one after the other under load: no admission fails, each ends with status 0',
@@ -93,15 +93,23 @@ export async function faultChecks(ctx, cluster, webhook) {
   });
 }
 
+const patched = (patch) => (text) =>
+  text.replace(/"patch":"[^"]+"/, `"patch":"${Buffer.from(JSON.stringify(patch)).toString('base64')}"`);
+const untouched = (text) => text;
+
 /** Ways in which an answer can be none, and what the API server then says of it. */
 const SPOILED = {
   'another uid': [
     (text) => text.replace(/"uid":"[^"]+"/, '"uid":"00000000-0000-0000-0000-000000000000"'),
-    0,
+    whole,
     /expected response.uid/,
   ],
-  'too late': [(text) => text, 4000, /deadline|timeout/i],
-  'cut short': [(text) => text.slice(0, text.length / 2), 0, /unexpected|EOF|decode/i],
+  'a patch that is none': [patched({ op: 'none' }), whole, /cannot unmarshal/],
+  'a patch that does not apply': [patched([{ op: 'remove', path: '/spec/nowhere' }]), whole, /nowhere/],
+  'too late': [untouched, late, /deadline|timeout/i],
+  'a byte a second': [untouched, dripping, /deadline|timeout/i],
+  reset: [untouched, reset, /EOF|reset/i],
+  'cut short': [(text) => text.slice(0, text.length / 2), whole, /unexpected|EOF|decode/i],
 };
 
 async function spoiledAnswers(ctx, webhook, create) {
@@ -109,8 +117,8 @@ async function spoiledAnswers(ctx, webhook, create) {
   await webhook.route(interposer.port);
   try {
     const admitted = async () => (await create('honest', { gpus: 1 })).status === 201;
-    for (const [what, [spoil, delay, said]] of Object.entries(SPOILED)) {
-      interposer.spoil(spoil, delay);
+    for (const [what, [spoil, send, said]] of Object.entries(SPOILED)) {
+      interposer.spoil(spoil, send);
       const refused = await eventually(`${what} refuses`, async () => {
         const answer = await create('spoiled', { gpus: 1 });
         return answer.status !== 201 && answer;
@@ -119,7 +127,7 @@ async function spoiledAnswers(ctx, webhook, create) {
       assert.equal(refused.status, 500, what);
       assert.match(refused.body.message, said, what);
       assert.equal((await create('spoiled-plain')).status, 201, what);
-      interposer.spoil((text) => text);
+      interposer.spoil(untouched);
       await eventually('it admits again', admitted);
     }
     interposer.spoil((text) => text.replace('{', `{"padding":"${'x'.repeat(10_000_000)}",`));

@@ -10,7 +10,7 @@ export class Interposer {
   #agent;
   #target;
   #spoil = (text) => text;
-  #delay = 0;
+  #send = whole;
 
   /** @param {{ certificate: string, key: string }} files @param {number} target the webhook's port */
   static async start({ certificate, key }, target) {
@@ -30,10 +30,13 @@ export class Interposer {
     return this.#server.address().port;
   }
 
-  /** What becomes of each answer's body, and how long it is held back. @param {(text: string) => string} spoil */
-  spoil(spoil, delayMs = 0) {
+  /**
+   * What becomes of each answer's body, and how it goes on its way.
+   * @param {(text: string) => string} spoil @param {(answer: import('node:http').ServerResponse, text: string) => unknown} send
+   */
+  spoil(spoil, send = whole) {
     this.#spoil = spoil;
-    this.#delay = delayMs;
+    this.#send = send;
   }
 
   close() {
@@ -56,7 +59,30 @@ export class Interposer {
     sent.end(body);
     const [response] = await once(sent, 'response');
     const text = this.#spoil((await buffer(response)).toString());
-    await pause(this.#delay);
-    answer.writeHead(response.statusCode, { 'content-type': 'application/json' }).end(text);
+    answer.writeHead(response.statusCode, { 'content-type': 'application/json' });
+    await this.#send(answer, text);
   }
+}
+
+export function whole(answer, text) {
+  answer.end(text);
+}
+
+export async function late(answer, text) {
+  await pause(4000);
+  answer.end(text);
+}
+
+/** A byte a second: it would take minutes. */
+export async function dripping(answer, text) {
+  for (const byte of text) {
+    if (answer.destroyed) return;
+    answer.write(byte);
+    await pause(1000);
+  }
+}
+
+export async function reset(answer, text) {
+  await new Promise((resolve) => answer.write(text.slice(0, text.length / 2), resolve));
+  answer.destroy();
 }
