@@ -71,6 +71,7 @@ export const ERROR_CODES = {
   TARGET_LACKS: 'What is asked for cannot be written for this libvirt and QEMU.',
   LAUNCHER_SILENT: 'libvirt or QEMU could not be asked what they know.',
   BASELINE_MALFORMED: 'A baseline is not what "vsmmu baseline -o json" prints.',
+  MODEL_UNKNOWN: "A device's PCI ids are not known, so what a baseline says of such devices was left out.",
   WISH_MALFORMED: 'A value set by hand is none that vsmmu knows.',
   COMMAND_MALFORMED: 'A QEMU command line or its JSON cannot be read.',
   PLAN_UNSETTLED: 'A rewritten domain would be changed again by a second rewrite.',

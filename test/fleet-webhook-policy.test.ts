@@ -1,14 +1,21 @@
 import { describe, expect, test } from '@jest/globals';
 import { applyPatch } from 'fast-json-patch';
 
+import { nodeLookup } from '../src/admission/node-values.js';
 import { mutateHandler } from '../src/admission/mutate.js';
 import type { AdmissionRequest, Verdict } from '../src/admission/review.js';
 import { vmiPolicy } from '../src/admission/vmi-policy.js';
 import { type BaselineObject, parseBaseline } from '../src/fleet/baseline-object.js';
 import { keepBaseline } from '../src/fleet/keep-baseline.js';
+import { explainVmi } from '../src/fleet/explain-vmi.js';
 import { parsePolicy, type Policy } from '../src/fleet/policy.js';
 import { baselineHostOf } from '../src/fleet/profile-host.js';
 import { publishedStatus } from '../src/fleet/published-status.js';
+import { parseBdf } from '../src/bdf.js';
+import { defineDomain } from '../src/kubevirt/hook/define-domain.js';
+import { hookRewriter, type Warnings } from '../src/kubevirt/hook/rewrite.js';
+import { parseVmi } from '../src/kubevirt/vmi.js';
+import { kubevirtDomain } from '../src/page/vm-domain.js';
 import { profile } from './fleet-profiles.js';
 
 const HOOK = { image: 'registry.example/vsmmu:test', imagePullPolicy: 'IfNotPresent', args: [] } as const;
@@ -50,6 +57,20 @@ interface VmiObject {
   readonly spec: { readonly affinity?: unknown; readonly [field: string]: unknown };
 }
 
+const REQUEST: AdmissionRequest = {
+  uid: 'u',
+  operation: 'CREATE',
+  resource: { group: 'kubevirt.io', version: 'v1', resource: 'virtualmachineinstances' },
+  subResource: undefined,
+  name: 'train',
+  namespace: 'ml',
+  username: 'user',
+  groups: [],
+  dryRun: false,
+  object: undefined,
+  oldObject: undefined,
+};
+
 function create(object: unknown, policies: readonly Policy[]): Verdict {
   const handler = mutateHandler({
     resources: ['vsmmu.io/'],
@@ -60,20 +81,7 @@ function create(object: unknown, policies: readonly Policy[]): Verdict {
       namespaces: { get: (name) => (name === 'ml' ? { tier: 'gold' } : undefined) },
     }),
   });
-  const request: AdmissionRequest = {
-    uid: 'u',
-    operation: 'CREATE',
-    resource: { group: 'kubevirt.io', version: 'v1', resource: 'virtualmachineinstances' },
-    subResource: undefined,
-    name: 'train',
-    namespace: 'ml',
-    username: 'user',
-    groups: [],
-    dryRun: false,
-    object,
-    oldObject: undefined,
-  };
-  return handler(request);
+  return handler({ ...REQUEST, object });
 }
 
 function patched(object: VmiObject, policies: readonly Policy[]): VmiObject {
@@ -159,5 +167,131 @@ describe('policies at creation', () => {
   ])('patching what was patched changes nothing: %s', (_, policies, annotations) => {
     const once = patched(vmi(annotations), policies);
     expect(patched(once, policies)).toEqual(once);
+  });
+});
+
+describe('what a baseline says of devices', () => {
+  const MODELS = 'vsmmu.io/baseline-devices';
+  const RESOLVED = 'vsmmu.io/resolved';
+  const NIC = '15b3:a2dc';
+  const mixed = [
+    profile('a', { devices: [{}, { model: NIC }] }),
+    profile('b', { devices: [{}, { model: NIC, ats: 'no' }] }),
+  ] as const;
+  const silver = baseline(
+    'silver',
+    publishedStatus(
+      keepBaseline(mixed.map(baselineHostOf), { published: undefined, bound: [], holdBack: true }),
+    ),
+  );
+  const handler = mutateHandler({
+    resources: ['vsmmu.io/'],
+    hook: HOOK,
+    lookup: nodeLookup(
+      { get: (node) => mixed.find((one) => one.node === node), unusable: () => [] },
+      { maxAgeMs: 0 },
+    ),
+    policy: vmiPolicy({
+      policies: { values: () => [] },
+      baselines: { get: (name) => (name === 'silver' ? silver : undefined) },
+      namespaces: { get: () => undefined },
+    }),
+  });
+  const apply = <T>(object: T, verdict: Verdict): T => {
+    if (!verdict.allowed) throw new Error(verdict.message);
+    return applyPatch(structuredClone(object), [...(verdict.patch ?? [])]).newDocument;
+  };
+  const made = (annotations: Readonly<Record<string, string>>) => {
+    const object = vmi(annotations);
+    return apply(object, handler({ ...REQUEST, object }));
+  };
+  const handedTo = (node: string, old: VmiObject) => {
+    const object = { ...old, status: { nodeName: node, phase: 'Scheduled' } };
+    return apply(object, handler({ ...REQUEST, operation: 'UPDATE', object, oldObject: old }));
+  };
+  /** `ats` of GPU and NIC in the domain that the hook makes, and what it warns of. */
+  const domainOf = (object: VmiObject) => {
+    const warned: Warnings[number][] = [];
+    const devices = ['0009:01:00.0', '0009:02:00.0'].map((address, index) => {
+      const bdf = parseBdf(address);
+      if (bdf === undefined) throw new Error(address);
+      return { name: `d${index}`, list: 'gpus' as const, bdf };
+    });
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    const xml = new TextDecoder().decode(
+      defineDomain(
+        bytes(kubevirtDomain(devices, true)),
+        bytes(JSON.stringify(object)),
+        hookRewriter({}, (warnings) => warned.push(...warnings)),
+      ),
+    );
+    return {
+      ats: [...xml.matchAll(/name='ats' type='string' value='(\w+)'/g)].map(([, ats]) => ats),
+      warned: warned.map(({ code }) => code),
+    };
+  };
+  const bound = { 'vsmmu.io/baseline': 'silver' };
+
+  test('reaches the hook: a device is as every member can have it, not as its own node has it', () => {
+    const created = made(bound);
+    expect(created.metadata.annotations[MODELS]).toBe(`10de:2941=yes,${NIC}=no`);
+    expect(made({}).metadata.annotations).not.toHaveProperty([MODELS]);
+    const onA = handedTo('a', created);
+    expect(domainOf(onA)).toEqual({ ats: ['on', 'off'], warned: [] });
+    expect(domainOf(handedTo('b', created))).toEqual(domainOf(onA));
+    // Not bound, the NIC has on node a what it can.
+    expect(domainOf(handedTo('a', made({})))).toEqual({ ats: ['on', 'on'], warned: [] });
+  });
+
+  test('is not for a VMI whose ATS is to be the node’s own, nor a user’s to say', () => {
+    const own = made({ ...bound, 'vsmmu.io/set': 'ats=auto' });
+    expect(own.metadata.annotations).not.toHaveProperty([MODELS]);
+    expect(made({ [MODELS]: '10de:2941=no' }).metadata.annotations).not.toHaveProperty([MODELS]);
+    expect(made({ ...bound, [MODELS]: '10de:2941=no' }).metadata.annotations[MODELS]).toContain('=yes');
+  });
+
+  test('what its user set of a device counts before it', () => {
+    const created = made({ ...bound, 'vsmmu.io/set': '0009:02:00.0.ats=on' });
+    expect(domainOf(handedTo('a', created)).ats).toEqual(['on', 'on']);
+  });
+
+  test('is what explain vmi tells', () => {
+    const asked = parseVmi(vmi(bound, 'vsmmu.io/15b3-a2dc-ats'));
+    const explained = explainVmi(
+      asked,
+      { vmi: {}, namespace: {} },
+      {
+        nodes: mixed.map((one) => ({ profile: one, labels: { 'baseline.vsmmu.io/silver': 'member' } })),
+        policies: [],
+        baselines: new Map([['silver', silver.status]]),
+        resources: ['vsmmu.io/'],
+      },
+    );
+    const onA = explained.nodes.find(({ node }) => node === 'a');
+    expect(onA?.smmus.flatMap(({ devices }) => devices)).toEqual([{ bdf: '0009:02:00.0', ats: 'off' }]);
+  });
+
+  describe('beside the release before, which knew version 1 only', () => {
+    const version = (object: VmiObject) =>
+      (JSON.parse(object.metadata.annotations[RESOLVED] ?? '') as { version: number }).version;
+    const without = (object: VmiObject, key: string): VmiObject => {
+      const kept = Object.entries(object.metadata.annotations).filter(([name]) => name !== key);
+      const annotations = Object.fromEntries(kept);
+      return { ...object, metadata: { ...object.metadata, annotations } };
+    };
+
+    test('its hook, in a VMI that its webhook created, gets version 1', () => {
+      expect(version(handedTo('a', without(made(bound), MODELS)))).toBe(1);
+      expect(version(handedTo('a', made({})))).toBe(1);
+      expect(version(handedTo('a', made(bound)))).toBe(2);
+    });
+
+    test('its webhook hands version 1 to a hook of today: it starts as it would have, and warns', () => {
+      const created = made(bound);
+      const byOld = handedTo('a', without(created, MODELS)).metadata.annotations[RESOLVED] ?? '';
+      const annotations = { ...created.metadata.annotations, [RESOLVED]: byOld };
+      const handed = { ...created, metadata: { ...created.metadata, annotations } };
+      expect(domainOf(handed)).toEqual({ ats: ['on', 'on'], warned: ['MODEL_UNKNOWN', 'MODEL_UNKNOWN'] });
+    });
   });
 });

@@ -14,6 +14,10 @@ const ANNOTATIONS = {
     'a user, the webhook',
     'explicit values, kept and checked: `ril=off,ssidsize=16`; policies add theirs behind',
   ],
+  BASELINE_DEVICES_ANNOTATION: [
+    'the webhook',
+    'what [that Baseline](policies.md#what-becomes-of-it) says of devices: `10de:2941=yes,15b3:a2dc=no`',
+  ],
   BASELINE_ANNOTATION: ['a user', 'name of the [Baseline](fleet.md#baselines) whose values it gets'],
   HOOK_SIDECARS_ANNOTATION: ['the webhook, behind what a user wrote', "KubeVirt's list of sidecars"],
 };

@@ -11,6 +11,7 @@ function profile(node: string, renewedAt: number | undefined): NodeProfile {
     node,
     uid: 'u',
     annotation: `of ${node}`,
+    annotationWithModels: () => `models of ${node}`,
     features: { origin: node, devices: new Map() },
     devices: new Map(),
     renewedAt,
@@ -38,7 +39,12 @@ test.each<[string, number, string | RegExp]>([
   ['newer', 60, /cannot be read/],
   ['nowhere', 60, /no NodeProfile/],
 ])('node %s, at most %p minutes: %p', (node, minutes, expected) => {
-  const values = nodeLookup(cache, { maxAgeMs: minutes * MINUTE, now: () => NOW })(node);
+  const values = nodeLookup(cache, { maxAgeMs: minutes * MINUTE, now: () => NOW })(node, 1);
   if (typeof expected === 'string') expect(values).toEqual({ known: true, annotation: expected });
   else expect(values).toEqual({ known: false, because: expect.stringMatching(expected) as unknown });
+});
+
+test('version 2 is the annotation with models', () => {
+  const values = nodeLookup(cache, { maxAgeMs: 0 })('fresh', 2);
+  expect(values).toEqual({ known: true, annotation: 'models of fresh' });
 });

@@ -20,15 +20,19 @@ export function nodeLookup(
   profiles: ProfileCache,
   { maxAgeMs, now = Date.now }: FreshnessOptions,
 ): NodeLookup {
-  return (node): NodeValues => {
+  return (node, version): NodeValues => {
     const profile = profiles.get(node);
     if (profile === undefined) return unknown(missing(profiles, node));
-    const { renewedAt, annotation } = profile;
-    if (maxAgeMs === 0) return { known: true, annotation };
+    const { renewedAt } = profile;
+    const known = (): NodeValues => ({
+      known: true,
+      annotation: version === 1 ? profile.annotation : profile.annotationWithModels(),
+    });
+    if (maxAgeMs === 0) return known();
     if (renewedAt === undefined)
       return unknown(`the agent of node ${node} has not finished its first report`);
     const age = now() - renewedAt;
-    if (age <= maxAgeMs) return { known: true, annotation };
+    if (age <= maxAgeMs) return known();
     return unknown(`the agent of node ${node} has been silent for ${Math.round(age / 60_000)} minutes`);
   };
 }

@@ -235,7 +235,13 @@ test('what is no VMI passes', () => {
 });
 
 test('a VMI that a policy leaves alone needs no hook and no node that could serve it, but gets no other hook', () => {
-  const policy = () => ({ serve: false, set: undefined, requirements: [], hookArgs: [] });
+  const policy = () => ({
+    serve: false,
+    set: undefined,
+    baselineDevices: undefined,
+    requirements: [],
+    hookArgs: [],
+  });
   const object = (sidecars: unknown) =>
     vmi({ gpus: [GPU], sidecars, annotations: { [SET_ANNOTATION]: 'oas=52' } });
   const request = (sidecars: unknown): AdmissionRequest => ({

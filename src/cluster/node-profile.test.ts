@@ -6,6 +6,8 @@ import { featuresOf } from '../host/features.js';
 import { openHost } from '../host/open-host.js';
 import { probeHost } from '../host/probe.js';
 import type { DeviceReport, HostReport } from '../host/report.js';
+import { parseAnnotation } from '../kubevirt/read-resolved.js';
+import type { ResolvedAnnotation } from '../kubevirt/resolved-annotation.js';
 import { renderAnnotation } from '../kubevirt/write-resolved.js';
 import { formatBdf } from '../bdf.js';
 import { completeness, describeNode } from './describe-node.js';
@@ -93,6 +95,12 @@ describe('read again', () => {
     );
     expect(JSON.parse(profile.annotation)).toEqual(JSON.parse(renderAnnotation(features, 'gpu-7')));
     expect(profile.features.devices).toEqual(features.devices);
+    // Version 2 is version 1 and the models, which the host's own features have.
+    const { version, groups, ...rest } = JSON.parse(profile.annotationWithModels()) as ResolvedAnnotation;
+    expect(version).toBe(2);
+    expect(groups.map(({ model }) => model)).toEqual(['10de:2941', '15b3:1023', '10de:2941']);
+    expect(rest).toMatchObject({ node: 'gpu-7' });
+    expect(parseAnnotation(profile.annotationWithModels()).features.devices).toEqual(features.devices);
     expect(profile.renewedAt).toBe(Date.parse('2026-06-01T12:00:00Z'));
   });
 
@@ -137,7 +145,11 @@ describe('written by another version of the agent', () => {
       devices: spec.devices.map((device) => ({ ...device, cxl: true })),
     };
     const read = parseNodeProfile(object(newer, { renewedAt: '2026-01-01T00:00:00Z', phase: 'x' }));
-    expect(read).toEqual(parseNodeProfile(object(spec, { renewedAt: '2026-01-01T00:00:00Z' })));
+    const { annotationWithModels: withModels, ...now } = parseNodeProfile(
+      object(spec, { renewedAt: '2026-01-01T00:00:00Z' }),
+    );
+    expect(read).toMatchObject(now);
+    expect(read.annotationWithModels()).toBe(withModels());
   });
 
   test('a newer one: a word that is not known costs this profile alone, and is named', () => {

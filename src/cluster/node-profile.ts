@@ -1,7 +1,7 @@
 import { type Bdf, parseBdf } from '../bdf.js';
 import { messageOf, VsmmuError } from '../errors.js';
 import { featuresOf } from '../kubevirt/read-resolved.js';
-import type { ResolvedAnnotation } from '../kubevirt/resolved-annotation.js';
+import type { AnnotationVersion, ResolvedAnnotation } from '../kubevirt/resolved-annotation.js';
 import type { DeviceFeatures, HostFeatures } from '../smmu/features.js';
 import {
   nodeProfileSpec,
@@ -25,6 +25,8 @@ export interface NodeProfile {
   readonly uid: string | undefined;
   /** Value of vsmmu.io/resolved for VMs on this node. */
   readonly annotation: string;
+  /** The same in version 2, which few VMs need: so it is made when it is asked for. */
+  readonly annotationWithModels: () => string;
   readonly features: HostFeatures;
   readonly devices: ReadonlyMap<Bdf, ProfileDevice>;
   /** Milliseconds since the epoch by the agent's clock; undefined where it never said. */
@@ -49,6 +51,7 @@ export function parseNodeProfile(object: KubeObject): NodeProfile {
       node: name,
       uid,
       annotation: JSON.stringify(annotation),
+      annotationWithModels: () => JSON.stringify(annotationOfProfile(spec.data, 2)),
       features: withModels(featuresOf(annotation), devices),
       devices,
       renewedAt: Number.isNaN(renewedAt) ? undefined : renewedAt,
@@ -67,27 +70,36 @@ function byAddress(devices: readonly ProfileDevice[]): Map<Bdf, ProfileDevice> {
   );
 }
 
-/** The annotation leaves PCI ids out (docs/annotation.md); the profile has them. */
+/** The annotation's version 1 leaves PCI ids out; the profile has them. */
 function withModels(features: HostFeatures, profiled: ReadonlyMap<Bdf, ProfileDevice>): HostFeatures {
   const devices = [...features.devices].map(([bdf, device]): [Bdf, DeviceFeatures] => {
-    const { vendor, device: id } = profiled.get(bdf) ?? {};
-    const model = vendor === undefined || id === undefined ? undefined : `${vendor}:${id}`;
-    return [bdf, { ...device, model }];
+    const found = profiled.get(bdf);
+    return [bdf, { ...device, model: found && modelOf(found) }];
   });
   return { ...features, devices: new Map(devices) };
 }
 
+function modelOf({ vendor, device }: ProfileDevice): string | undefined {
+  return vendor === undefined || device === undefined ? undefined : `${vendor}:${device}`;
+}
+
 /** The annotation that a profile stands for: devices that share an SMMU and answers are grouped. */
-export function annotationOfProfile(spec: NodeProfileSpec): ResolvedAnnotation {
+export function annotationOfProfile(
+  spec: NodeProfileSpec,
+  version: AnnotationVersion = 1,
+): ResolvedAnnotation {
   const groups: ResolvedAnnotation['groups'] = [];
   const indexOf = new Map<string, number>();
   const devices: Record<string, number> = {};
-  for (const { bdf, smmu, kernelAts, atsCapability, numaNode } of spec.devices) {
+  for (const device of spec.devices) {
+    const { bdf, smmu, kernelAts, atsCapability, numaNode } = device;
+    const model = version === 1 ? undefined : modelOf(device);
     const group = {
       smmu,
       ats: kernelAts,
       ...(atsCapability === undefined ? {} : { capability: atsCapability }),
       ...(numaNode === undefined ? {} : { numa: numaNode }),
+      ...(model === undefined ? {} : { model }),
     };
     const identity = JSON.stringify(group);
     let index = indexOf.get(identity);
@@ -98,7 +110,7 @@ export function annotationOfProfile(spec: NodeProfileSpec): ResolvedAnnotation {
     devices[bdf] = index;
   }
   const smmus = Object.fromEntries(spec.smmus.map((smmu) => [smmu.name, annotatedSmmu(smmu)]));
-  return { version: 1, node: spec.node, smmus, groups, devices };
+  return { version, node: spec.node, smmus, groups, devices };
 }
 
 function annotatedSmmu({ accel, limits, obstacles = [] }: NodeProfileSpec['smmus'][number]) {

@@ -53,8 +53,8 @@ export type Spelling = 'ssidsize' | 'ssidSize' | 'both';
 
 /** What every host of a fleet can honour. */
 export interface FleetValues {
-  /** Values by property, as they are written. */
-  readonly vsmmu: Readonly<Record<ResolvedProperty, string>>;
+  /** Values by property, as they are written; a hook has them among its `set`. */
+  readonly vsmmu: Readonly<Partial<Record<ResolvedProperty, string>>>;
   /** Do devices have ATS that works, on every host that has them? By PCI ids, "10de:2941". */
   readonly deviceAts: ReadonlyMap<string, YesNoUnknown>;
 }

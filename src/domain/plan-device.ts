@@ -1,4 +1,4 @@
-import { atsToWrite } from '../smmu/ats.js';
+import { atsToWrite, fleetAts } from '../smmu/ats.js';
 import type { KernelAts } from '../smmu/features.js';
 import type { OnOff, OnOffAuto } from '../smmu/properties.js';
 import type { BehindDevice } from '../smmu/resolve.js';
@@ -20,7 +20,7 @@ export function askedAts(plan: Plan, device: PassthroughDevice): AskedAts {
   const wish = (device.bdf === undefined ? undefined : set.atsOf.get(device.bdf)) ?? set.deviceAts;
   if (wish !== undefined) return { ats: wish, origin: 'set' };
   const kept = existing === 'keep' ? overrideValue(plan.model.overrides, device.alias, 'ats') : undefined;
-  if (kept === undefined || kept === 'auto') return fleetAts(plan, device);
+  if (kept === undefined || kept === 'auto') return askedByFleet(plan, device);
   if (kept === 'on' || kept === 'off') return { ats: kept, origin: 'kept' };
   plan.refuse(
     device.element,
@@ -31,15 +31,12 @@ export function askedAts(plan: Plan, device: PassthroughDevice): AskedAts {
   return { ats: 'auto', origin: 'auto' };
 }
 
-/** On where every host has it that has such a device, and off where one has not; nothing where one cannot say. */
-function fleetAts({ options, host }: Plan, { bdf }: PassthroughDevice): AskedAts {
+function askedByFleet({ options, host }: Plan, { bdf }: PassthroughDevice): AskedAts {
   const model = bdf === undefined ? undefined : host.devices.get(bdf)?.model;
   const fleet = model === undefined ? undefined : options.baseline?.deviceAts.get(model);
   const vsmmuAts = options.set.vsmmu.ats ?? options.baseline?.vsmmu.ats;
-  if (fleet === 'no') return { ats: 'off', origin: 'baseline' };
-  // Behind a vSMMU without ATS the guest could not use it.
-  if (fleet === 'yes' && vsmmuAts !== 'off') return { ats: 'on', origin: 'baseline' };
-  return { ats: 'auto', origin: 'auto' };
+  const ats = fleetAts(fleet, vsmmuAts !== 'off');
+  return { ats, origin: ats === 'auto' ? 'auto' : 'baseline' };
 }
 
 /** Plans the device's `ats`; the resolution has checked what was asked. */
@@ -51,6 +48,13 @@ export function planDevice(
 ): void {
   const { features, ats: asked } = behind;
   const { origin } = askedAts(plan, device);
+  if (origin === 'auto' && features.model === undefined && (plan.options.baseline?.deviceAts.size ?? 0) > 0)
+    plan.warn(
+      device.element,
+      'MODEL_UNKNOWN',
+      `${features.bdf}: ${plan.host.origin} does not tell its PCI ids, so what the baseline says of such devices is left out`,
+      'Its ATS is resolved by this host alone; run webhook and hook at the same release.',
+    );
   const { vfioAts: known, unknownAts } = plan.options;
   const resolved = asked === 'auto' ? atsToWrite(vsmmuAts, features, unknownAts) : asked;
   if (!known && (origin === 'set' || origin === 'kept') && asked !== 'auto')

@@ -1,3 +1,4 @@
+import type { YesNoUnknown } from '../smmu/answer.js';
 import type { AskedVsmmu, OnOffAuto } from '../smmu/properties.js';
 import type { BaselineStatus } from './baseline-object.js';
 import type { EffectivePolicy } from './effective-policy.js';
@@ -6,6 +7,18 @@ import type { PolicyProperty } from './policy.js';
 export type AskedByPolicy =
   | { readonly ok: true; readonly asked: AskedVsmmu }
   | { readonly ok: false; readonly message: string; readonly remedy: string };
+
+/**
+ * What the baseline says of devices' ATS, by model, for a VM that is bound to it. A VM whose ATS is to be the host's own
+ * (`auto`) has its devices' of the host too.
+ */
+export function modelAts(
+  { properties }: EffectivePolicy,
+  baseline: Pick<BaselineStatus, 'devices'> | undefined,
+): [string, YesNoUnknown][] {
+  if (baseline === undefined || properties.ats.value === 'auto') return [];
+  return baseline.devices.map(({ model, ats }) => [model, ats.value]);
+}
 
 /**
  * What a vSMMU of the VM asks for, with the baseline's values put in. What stays `auto` becomes the value of the

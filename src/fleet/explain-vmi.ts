@@ -1,10 +1,10 @@
-import type { Bdf } from '../bdf.js';
 import { REQUIRE_ANNOTATION } from '../kubevirt/annotations.js';
 import { parseRequire } from '../kubevirt/require.js';
 import { wishesOfVmi } from '../kubevirt/set-annotation.js';
 import { asksForVsmmu, type ResourceSelection, selectsResource } from '../kubevirt/vmi-create.js';
 import type { Vmi } from '../kubevirt/vmi.js';
-import { askedByPolicy } from './asked-vsmmu.js';
+import { fleetAts } from '../smmu/ats.js';
+import { askedByPolicy, modelAts } from './asked-vsmmu.js';
 import type { BaselineStatus } from './baseline-object.js';
 import { type EffectivePolicy, effectivePolicy, subjectOf, type VmiLabels } from './effective-policy.js';
 import { fitNode, type NodeFit, type NodeWish } from './node-fit.js';
@@ -44,11 +44,14 @@ export function explainVmi(vmi: Vmi, labels: VmiLabels, fleet: Fleet): VmiExplan
   const status = policy.baseline.value === undefined ? undefined : fleet.baselines.get(policy.baseline.value);
   const wanted = askedByPolicy(policy, status);
   if (!wanted.ok) return { vmi: name, touched, policy, unresolved: wanted, nodes: [] };
-  const { atsOf, deviceAts = 'auto' } = wishesOfVmi(vmi);
+  const { atsOf, deviceAts } = wishesOfVmi(vmi);
+  const ofBaseline = new Map(modelAts(policy, status));
+  const usable = wanted.asked.ats !== 'off';
   const wish: NodeWish = {
     resources: subject.resources.filter((resource) => selectsResource(fleet.resources, resource)),
     asked: wanted.asked,
-    deviceAts: (bdf: Bdf) => atsOf.get(bdf) ?? deviceAts,
+    deviceAts: ({ bdf, model = '' }) =>
+      atsOf.get(bdf) ?? deviceAts ?? fleetAts(ofBaseline.get(model), usable),
     unknownAts: policy.unknownAts.value,
   };
   const required = parseRequire(vmi.annotations?.[REQUIRE_ANNOTATION] ?? '');

@@ -14,7 +14,7 @@ export interface NodeWish {
   readonly resources: readonly string[];
   readonly asked: AskedVsmmu;
   /** vfio-pci `ats` that is asked for of a device. Default auto. */
-  readonly deviceAts?: (bdf: Bdf) => OnOffAuto;
+  readonly deviceAts?: (device: DeviceFeatures) => OnOffAuto;
   /** What a device counts as whose ATS the kernel cannot tell. Default unknown. */
   readonly unknownAts?: YesNoUnknown;
 }
@@ -131,7 +131,7 @@ function outcome(smmu: SmmuFeatures, devices: readonly DeviceFeatures[], wish: N
   const askedAts = wish.deviceAts ?? (() => 'auto' as const);
   const resolution = resolveVsmmu(
     wish.asked,
-    devices.map((features) => ({ features, ats: askedAts(features.bdf), coldPlugged: true })),
+    devices.map((features) => ({ features, ats: askedAts(features), coldPlugged: true })),
   );
   const about = {
     smmu: smmu.name ?? 'SMMU without a name',
@@ -143,7 +143,7 @@ function outcome(smmu: SmmuFeatures, devices: readonly DeviceFeatures[], wish: N
   }
   const { vsmmu } = resolution;
   const written = devices.map((device): DeviceOutcome => {
-    const asked = askedAts(device.bdf);
+    const asked = askedAts(device);
     const ats: OnOff | undefined = asked === 'auto' ? atsToWrite(vsmmu.ats, device, wish.unknownAts) : asked;
     return { bdf: device.bdf, ats: ats ?? 'auto' };
   });

@@ -1,8 +1,9 @@
 import { VsmmuError } from '../errors.js';
 import { SET_ANNOTATION } from '../kubevirt/annotations.js';
+import { renderBaselineDevices } from '../kubevirt/baseline-devices.js';
 import type { Requirement } from '../kubevirt/require.js';
 import type { Vmi } from '../kubevirt/vmi.js';
-import { askedByPolicy } from './asked-vsmmu.js';
+import { askedByPolicy, modelAts } from './asked-vsmmu.js';
 import { type BaselineStatus, memberLabel } from './baseline-object.js';
 import { BASELINE_ANNOTATION, effectivePolicy, subjectOf } from './effective-policy.js';
 import type { Labels } from './label-selector.js';
@@ -14,6 +15,8 @@ export interface PolicyForVmi {
   readonly serve: boolean;
   /** Value of annotation vsmmu.io/set; undefined: none is needed. */
   readonly set: string | undefined;
+  /** Value of annotation vsmmu.io/baseline-devices; undefined: it has none. */
+  readonly baselineDevices: string | undefined;
   /** What its nodes must have: membership in its baseline. */
   readonly requirements: readonly Requirement[];
   /** Arguments of its hook beside those of all hooks. */
@@ -25,7 +28,7 @@ export interface PolicyInputs {
   readonly vmiLabels: Labels;
   readonly namespaceLabels: Labels;
   /** undefined: there is no Baseline of that name. */
-  readonly baseline: (name: string) => Pick<BaselineStatus, 'vsmmu'> | undefined;
+  readonly baseline: (name: string) => Pick<BaselineStatus, 'vsmmu' | 'devices'> | undefined;
 }
 
 /**
@@ -40,10 +43,17 @@ export function policyForVmi(vmi: Vmi, inputs: PolicyInputs): PolicyForVmi {
   const labels = { vmi: inputs.vmiLabels, namespace: inputs.namespaceLabels };
   const subject = subjectOf(vmi, labels);
   const policy = effectivePolicy(inputs.policies, subject);
-  const leftAlone = { serve: false, set: undefined, requirements: [], hookArgs: [] };
+  const leftAlone = {
+    serve: false,
+    set: undefined,
+    baselineDevices: undefined,
+    requirements: [],
+    hookArgs: [],
+  };
   if (policy.topology.value === 'off') return leftAlone;
   const { value: bound, from } = policy.baseline;
-  const wanted = askedByPolicy(policy, bound === undefined ? undefined : inputs.baseline(bound));
+  const baseline = bound === undefined ? undefined : inputs.baseline(bound);
+  const wanted = askedByPolicy(policy, baseline);
   if (!wanted.ok) {
     if (policy.onUnresolved.value === 'leave') return leftAlone;
     throw new VsmmuError('POLICY_UNRESOLVED', `${wanted.message} (${from})`, {
@@ -60,6 +70,7 @@ export function policyForVmi(vmi: Vmi, inputs: PolicyInputs): PolicyForVmi {
   return {
     serve: true,
     set: set === '' ? undefined : set,
+    baselineDevices: renderBaselineDevices(modelAts(policy, baseline)),
     requirements: bound === undefined ? [] : [memberOf(bound)],
     hookArgs: [
       ...(policy.topology.value === 'complete' ? ['--topology=complete'] : []),

@@ -9,5 +9,8 @@ export const REQUIRE_ANNOTATION = 'vsmmu.io/require';
 /** Explicit properties that a user asks for: "ril=off,ssidsize=16" (docs/rewrite.md). */
 export const SET_ANNOTATION = 'vsmmu.io/set';
 
+/** What the Baseline that a VMI is bound to says of its devices' ATS, by model; the webhook's (docs/policies.md). */
+export const BASELINE_DEVICES_ANNOTATION = 'vsmmu.io/baseline-devices';
+
 /** JSON array of sidecar containers (KubeVirt, pkg/hooks/hooks.go). */
 export const HOOK_SIDECARS_ANNOTATION = 'hooks.kubevirt.io/hookSidecars';

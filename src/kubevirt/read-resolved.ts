@@ -11,6 +11,7 @@ import {
   checkAnnotation,
   DEVICES_MAX,
   malformed,
+  readableVersion,
   type ResolvedAnnotation,
   SMMUS_MAX,
 } from './resolved-annotation.js';
@@ -30,13 +31,28 @@ export interface AnnotatedNode {
 export function parseAnnotation(text: string): AnnotatedNode {
   const json = parseJson(text);
   const version = versionOf(json);
-  if (version !== 1)
-    throw new VsmmuError('ANNOTATION_VERSION', `its version is ${version}; this vsmmu reads version 1`, {
+  if (readableVersion(version) === undefined)
+    throw new VsmmuError('ANNOTATION_VERSION', `its version is ${said(version)}; this vsmmu reads 1 and 2`, {
       place: RESOLVED_ANNOTATION,
       remedy: "Run the webhook, the agents and the hook's image at the same release of vsmmu.",
     });
   const annotation = checkAnnotation(json);
   return { node: annotation.node, features: featuresOf(annotation) };
+}
+
+/**
+ * The node that the annotation speaks of; undefined where it can't be read. One of another version, which a replica of
+ * another release wrote, is taken at its word: reading the rest is for the hook that it was written for.
+ */
+export function annotatedNode(text: string): string | undefined {
+  try {
+    const json = parseJson(text);
+    if (readableVersion(versionOf(json)) !== undefined) return parseAnnotation(text).node;
+    const node = typeof json === 'object' && json !== null && 'node' in json ? json.node : undefined;
+    return typeof node === 'string' ? node : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** @throws VsmmuError ANNOTATION_MALFORMED where its parts don't fit together */
@@ -63,6 +79,7 @@ export function featuresOf(annotation: ResolvedAnnotation): HostFeatures {
       kernelAts: group.ats,
       atsCapability: group.capability === undefined ? undefined : group.capability === 'yes',
       numaNode: group.numa,
+      model: group.model,
     });
   }
   return { origin: `node ${annotation.node}`, devices };
@@ -103,7 +120,10 @@ function parseJson(text: string): unknown {
   }
 }
 
-function versionOf(json: unknown): string | 1 {
-  if (typeof json !== 'object' || json === null || !('version' in json)) return 'missing';
-  return json.version === 1 ? 1 : JSON.stringify(json.version).slice(0, 20);
+function versionOf(json: unknown): unknown {
+  return typeof json === 'object' && json !== null && 'version' in json ? json.version : undefined;
+}
+
+function said(version: unknown): string {
+  return version === undefined ? 'missing' : JSON.stringify(version).slice(0, 20);
 }

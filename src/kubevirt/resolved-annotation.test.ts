@@ -158,13 +158,31 @@ describe('the text of vsmmu.io/resolved', () => {
   });
 });
 
+test('version 2 tells models too, and only of devices that have one', () => {
+  const annotation = {
+    version: 2,
+    node: 'n',
+    smmus: { s: { accel: 'on', ats: 'on', ril: 'on', ssidsize: 20, oas: 48 } },
+    groups: [
+      { smmu: 's', ats: 'silent', model: '10de:2941' },
+      { smmu: 's', ats: 'silent' },
+    ],
+    devices: { '0000:01:00.0': 0, '0000:02:00.0': 1 },
+  };
+  const { devices } = parseAnnotation(JSON.stringify(annotation)).features;
+  expect([...devices.values()].map(({ model }) => model)).toEqual(['10de:2941', undefined]);
+  const evil = JSON.stringify(annotation).replace('10de:2941', "10de:2941'/>");
+  expect(refusal(evil).code).toBe('ANNOTATION_MALFORMED');
+});
+
 describe('what is refused', () => {
   const good = annotationOf(host(device('0009:01:00.0', GRACE)), 'gpu-7');
   const key = String(GRACE.name);
 
   test.each<[string, unknown, ErrorCode]>([
     ['no version', { ...good, version: undefined }, 'ANNOTATION_VERSION'],
-    ['a version of the future', { ...good, version: 2 }, 'ANNOTATION_VERSION'],
+    ['a version of the future', { ...good, version: 3 }, 'ANNOTATION_VERSION'],
+    ['a version as text', { ...good, version: '1' }, 'ANNOTATION_VERSION'],
     ['an array', [], 'ANNOTATION_VERSION'],
     ['an unknown field', { ...good, extra: 1 }, 'ANNOTATION_MALFORMED'],
     ['a node that is no name', { ...good, node: 'a b' }, 'ANNOTATION_MALFORMED'],

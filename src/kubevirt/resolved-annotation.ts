@@ -43,14 +43,23 @@ const groupSchema = z.strictObject({
   /** The ATS capability in config space; absent: it could not be read. */
   capability: z.optional(z.enum(['yes', 'no'])),
   numa: z.optional(z.int().check(z.minimum(0), z.maximum(0xffff))),
+  /** PCI ids, in version 2 only; absent: not known. */
+  model: z.optional(z.string().check(z.regex(/^[0-9a-f]{4}:[0-9a-f]{4}$/))),
 });
 /** "smmu3.0x0000000009050000", and "#2" behind it where a host says two things of one name or has no name for it. */
 const SMMU_KEY = /^[A-Za-z0-9][A-Za-z0-9._:@-]{0,126}(#[1-9]\d{0,4})?$|^#[1-9]\d{0,4}$/;
 const nodeName = z.string().check(z.regex(/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/, 'not a node name'));
 
-/** Version 1 of annotation `vsmmu.io/resolved` (docs/annotation.md). */
+/**
+ * Version 2 has the devices' models. It is written only for VMIs that carry what a Baseline says of models, which older
+ * webhooks never wrote: so a hook of an older release, which reads version 1 alone, never meets it.
+ */
+const versionSchema = z.literal([1, 2]);
+export type AnnotationVersion = z.output<typeof versionSchema>;
+
+/** Annotation `vsmmu.io/resolved` (docs/annotation.md). */
 const annotationSchema = z.strictObject({
-  version: z.literal(1),
+  version: versionSchema,
   node: nodeName,
   smmus: z.record(z.string().check(z.regex(SMMU_KEY, 'not the name of an SMMU')), smmuSchema),
   groups: z.array(groupSchema).check(z.maxLength(DEVICES_MAX)),
@@ -63,6 +72,12 @@ export type AnnotatedGroup = ResolvedAnnotation['groups'][number];
 
 export type AnnotatedLimits = z.output<typeof limitsSchema>;
 export type AnnotatedObstacle = z.output<typeof obstacleSchema>;
+
+/** undefined: no version that this program reads. */
+export function readableVersion(version: unknown): AnnotationVersion | undefined {
+  const checked = versionSchema.safeParse(version);
+  return checked.success ? checked.data : undefined;
+}
 
 /** @throws VsmmuError ANNOTATION_MALFORMED */
 export function checkAnnotation(json: unknown): ResolvedAnnotation {

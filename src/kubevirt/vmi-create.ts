@@ -1,4 +1,5 @@
 import {
+  BASELINE_DEVICES_ANNOTATION,
   HOOK_SIDECARS_ANNOTATION,
   REQUIRE_ANNOTATION,
   RESOLVED_ANNOTATION,
@@ -36,11 +37,19 @@ export function asksForVsmmu(vmi: Vmi, selection: ResourceSelection): boolean {
 export interface DecidedForVmi {
   readonly serve: boolean;
   readonly set: string | undefined;
+  /** What its baseline says of devices (annotation vsmmu.io/baseline-devices). */
+  readonly baselineDevices: string | undefined;
   readonly requirements: readonly Requirement[];
   readonly hookArgs: readonly string[];
 }
 
-const NOTHING_DECIDED: DecidedForVmi = { serve: true, set: undefined, requirements: [], hookArgs: [] };
+const NOTHING_DECIDED: DecidedForVmi = {
+  serve: true,
+  set: undefined,
+  baselineDevices: undefined,
+  requirements: [],
+  hookArgs: [],
+};
 
 /**
  * What a VMI gets when it is created: the hook sidecar, if it asks for our devices, and an affinity to nodes that meet
@@ -67,6 +76,7 @@ export function patchCreatedVmi(
   return [
     ...patchStringMap(at, vmi.annotations, {
       [RESOLVED_ANNOTATION]: undefined,
+      [BASELINE_DEVICES_ANNOTATION]: decided.baselineDevices,
       [HOOK_SIDECARS_ANNOTATION]: withHookSidecar(annotations[HOOK_SIDECARS_ANNOTATION], {
         ...hook,
         args: [...(hook.args ?? []), ...decided.hookArgs],

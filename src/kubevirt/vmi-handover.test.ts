@@ -2,13 +2,13 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import jsonPatch, { type Operation } from 'fast-json-patch';
 
-import { RESOLVED_ANNOTATION } from './annotations.js';
+import { BASELINE_DEVICES_ANNOTATION, RESOLVED_ANNOTATION } from './annotations.js';
 import { checkResolvedAnnotation, handOver, type NodeLookup } from './vmi-handover.js';
 import { parseVmi } from './vmi.js';
 
-const annotation = (node: string, ssidsize = 20) =>
+const annotation = (node: string, ssidsize = 20, version = 1) =>
   JSON.stringify({
-    version: 1,
+    version,
     node,
     smmus: { 'smmu3.0x1': { accel: 'on', ats: 'on', ril: 'on', ssidsize, oas: 48 } },
     groups: [],
@@ -16,9 +16,9 @@ const annotation = (node: string, ssidsize = 20) =>
   });
 
 /** gpu-7 and gpu-8 are known, as they are now; nothing else is. */
-const lookup: NodeLookup = (node) =>
+const lookup: NodeLookup = (node, version) =>
   /^gpu-[78]$/.test(node)
-    ? { known: true, annotation: annotation(node) }
+    ? { known: true, annotation: annotation(node, 20, version) }
     : { known: false, because: `node ${node} has no NodeProfile` };
 
 interface Sketch {
@@ -26,12 +26,15 @@ interface Sketch {
   readonly node?: string | undefined;
   readonly phase?: string | undefined;
   readonly other?: string | undefined;
+  /** What its baseline says of models. */
+  readonly models?: string | undefined;
 }
 
-function vmiJson({ resolved, node, phase, other }: Sketch) {
+function vmiJson({ resolved, node, phase, other, models }: Sketch) {
   const annotations = {
     ...(resolved === undefined ? {} : { [RESOLVED_ANNOTATION]: resolved }),
     ...(other === undefined ? {} : { other }),
+    ...(models === undefined ? {} : { [BASELINE_DEVICES_ANNOTATION]: models }),
   };
   return {
     metadata: { name: 'vm', ...(Object.keys(annotations).length === 0 ? {} : { annotations }) },
@@ -77,6 +80,24 @@ describe('the hand-over', () => {
       { node: 'gpu-7', phase: 'Running', resolved: OLD_VALUES },
       { node: 'gpu-7', resolved: OLD_VALUES },
       OLD_VALUES,
+    ],
+    [
+      'with models, for a VMI whose baseline speaks of them',
+      { node: 'gpu-7', phase: 'Scheduled', models: '10de:2941=no' },
+      { models: '10de:2941=no' },
+      annotation('gpu-7', 20, 2),
+    ],
+    [
+      'a replica of an older release wrote version 1, and the hook was refused: now with models',
+      { node: 'gpu-7', phase: 'Scheduled', models: '10de:2941=no', resolved: annotation('gpu-7') },
+      { node: 'gpu-7', models: '10de:2941=no', resolved: annotation('gpu-7') },
+      annotation('gpu-7', 20, 2),
+    ],
+    [
+      'running, by a newer release: its vSMMUs are made of what stands there',
+      { node: 'gpu-7', phase: 'Running', resolved: annotation('gpu-7', 16, 9) },
+      { node: 'gpu-7', resolved: annotation('gpu-7', 16, 9) },
+      annotation('gpu-7', 16, 9),
     ],
     [
       'removed by somebody: written again',
@@ -128,6 +149,7 @@ describe('the hand-over', () => {
       node: fc.constantFrom(undefined, 'gpu-7', 'gpu-8', 'gpu-9'),
       phase: fc.constantFrom(undefined, 'Scheduled', 'Running'),
       other: fc.constantFrom(undefined, 'a/b~c'),
+      models: fc.constantFrom(undefined, '10de:2941=no'),
     });
     fc.assert(
       fc.property(sketch, sketch, (now, before) => {
@@ -175,6 +197,27 @@ describe('who may write the annotation', () => {
       true,
     ],
     ["another node's values, even in KubeVirt's write", false, { resolved: values, node: 'gpu-8' }, {}, true],
+    [
+      "the node's values with models",
+      true,
+      { resolved: annotation('gpu-7', 20, 2), node: 'gpu-7', models: '10de:2941=no' },
+      { node: 'gpu-7' },
+    ],
+    [
+      "of a newer release's replica, in KubeVirt's write",
+      true,
+      { resolved: annotation('gpu-7', 20, 9), node: 'gpu-7' },
+      {},
+      true,
+    ],
+    ['of a newer release, by a user', false, { resolved: annotation('gpu-7', 20, 9), node: 'gpu-7' }, {}],
+    [
+      "of a newer release for another node, even in KubeVirt's write",
+      false,
+      { resolved: annotation('gpu-8', 20, 9), node: 'gpu-7' },
+      {},
+      true,
+    ],
     ["nonsense, even in KubeVirt's write", false, { resolved: '{', node: 'gpu-7' }, {}, true],
   ])('%s: %p', (_, allowed, now, before, byKubeVirt = false) => {
     expect(may(now, before, byKubeVirt ? kubevirt : user)).toBe(allowed);

@@ -1,13 +1,15 @@
-import { RESOLVED_ANNOTATION } from './annotations.js';
+import { BASELINE_DEVICES_ANNOTATION, RESOLVED_ANNOTATION } from './annotations.js';
 import { jsonPointer, type JsonPatchOperation, patchStringMap } from './json-patch.js';
-import { parseAnnotation } from './read-resolved.js';
+import { annotatedNode } from './read-resolved.js';
+import type { AnnotationVersion } from './resolved-annotation.js';
 import type { Vmi } from './vmi.js';
 
 /** What is known of a node at the moment of a review. */
 export type NodeValues =
   { readonly known: true; readonly annotation: string } | { readonly known: false; readonly because: string };
 
-export type NodeLookup = (node: string) => NodeValues;
+/** @param version of the annotation */
+export type NodeLookup = (node: string, version: AnnotationVersion) => NodeValues;
 
 export interface Handover {
   readonly patch: readonly JsonPatchOperation[];
@@ -27,12 +29,13 @@ export function handOver(vmi: Vmi, old: Vmi, lookup: NodeLookup): Handover {
   const before = old.annotations?.[RESOLVED_ANNOTATION];
   const changedByRequest = present !== undefined && present !== before;
   if (nodeName === undefined || changedByRequest) return NOTHING;
-  if (present !== undefined && vmi.phase !== 'Scheduled' && nodeOf(present) === nodeName) return NOTHING;
+  if (present !== undefined && vmi.phase !== 'Scheduled' && annotatedNode(present) === nodeName)
+    return NOTHING;
 
-  const values = lookup(nodeName);
+  const values = lookup(nodeName, versionFor(vmi));
   if (!values.known) {
     // Values that stand there already are of this node's recent past, which is better than none.
-    if (present !== undefined && nodeOf(present) === nodeName) return NOTHING;
+    if (present !== undefined && annotatedNode(present) === nodeName) return NOTHING;
     const patch = patchAnnotation(vmi, undefined);
     return { patch, warnings: [`vsmmu: ${values.because}; the VM waits until its values are known`] };
   }
@@ -46,13 +49,9 @@ function patchAnnotation(vmi: Vmi, value: string | undefined): JsonPatchOperatio
   return patchStringMap(at, vmi.annotations, { [RESOLVED_ANNOTATION]: value });
 }
 
-/** undefined: unreadable. */
-function nodeOf(annotation: string): string | undefined {
-  try {
-    return parseAnnotation(annotation).node;
-  } catch {
-    return undefined;
-  }
+/** A hook looks for models only where the VMI says something of them. */
+function versionFor({ annotations }: Vmi): AnnotationVersion {
+  return annotations?.[BASELINE_DEVICES_ANNOTATION] === undefined ? 1 : 2;
 }
 
 /** Who asks for a change of a VMI. */
@@ -81,8 +80,8 @@ export function checkResolvedAnnotation(
   if (present === undefined || present === before) return undefined;
   if (old === undefined) return 'only the webhook of vsmmu writes it, when the VM has a node; leave it out';
   if (vmi.nodeName === undefined) return 'the VM has no node yet, so there are no values to write';
-  const values = lookup(vmi.nodeName);
+  const values = lookup(vmi.nodeName, versionFor(vmi));
   if (values.known && values.annotation === present) return undefined;
-  if (requester.isKubeVirt && nodeOf(present) === vmi.nodeName) return undefined;
+  if (requester.isKubeVirt && annotatedNode(present) === vmi.nodeName) return undefined;
   return 'only the webhook of vsmmu writes it; leave it as it is, or remove it to have it written anew';
 }

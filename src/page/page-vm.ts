@@ -2,12 +2,12 @@ import type { NodeProfile } from '../cluster/node-profile.js';
 import { lineDiff } from '../domain/line-diff.js';
 import { DomainRefused } from '../domain/refused.js';
 import { rewriteDomain, type RewriteOptions } from '../domain/rewrite.js';
-import { parseWishes } from '../domain/wishes.js';
 import { messageOf, VsmmuError } from '../errors.js';
 import type { EffectivePolicy, VmiLabels } from '../fleet/effective-policy.js';
 import { explainVmi, type Fleet } from '../fleet/explain-vmi.js';
 import { POLICY_PROPERTIES } from '../fleet/policy.js';
 import { policyForVmi } from '../fleet/policy-for-vmi.js';
+import { optionsOfVmi } from '../kubevirt/hook/rewrite.js';
 import { selectsResource } from '../kubevirt/vmi-create.js';
 import type { Vmi } from '../kubevirt/vmi.js';
 import type { PageDomain, PageVm } from './page-fleet.js';
@@ -77,7 +77,7 @@ function hookOptions(
   policy: EffectivePolicy,
   fleet: KnownFleet,
 ): RewriteOptions {
-  const { set } = policyForVmi(vmi, {
+  const decided = policyForVmi(vmi, {
     policies: fleet.policies,
     vmiLabels: labels.vmi,
     namespaceLabels: labels.namespace,
@@ -87,6 +87,6 @@ function hookOptions(
     topology: policy.topology.value,
     unresolvable: policy.onUnresolved.value === 'leave' ? 'omit' : 'fail',
     unknownAts: policy.unknownAts.value,
-    ...(set === undefined ? {} : { set: parseWishes([set]) }),
+    ...optionsOfVmi(decided),
   };
 }

@@ -40,3 +40,15 @@ export function atsToWrite(
   if (unknownAts === 'unknown' || device.atsCapability === false) return undefined;
   return unknownAts === 'yes' ? 'on' : 'off';
 }
+
+/**
+ * The vfio-pci `ats` that a device gets for the sake of a fleet: on where every host has it that has such a device, off
+ * where one has not, and what its own host resolves where one cannot say.
+ *
+ * @param fleet does the ATS of such devices work on every host? undefined: nobody said
+ * @param usable could the guest use it? Not behind a vSMMU that is to have no ATS
+ */
+export function fleetAts(fleet: YesNoUnknown | undefined, usable: boolean): OnOffAuto {
+  if (fleet === 'no') return 'off';
+  return fleet === 'yes' && usable ? 'on' : 'auto';
+}

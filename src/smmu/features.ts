@@ -40,7 +40,7 @@ export interface DeviceFeatures {
   readonly atsCapability: boolean | undefined;
   /** Host NUMA node; undefined where the host has none to tell. */
   readonly numaNode: number | undefined;
-  /** PCI ids "vendor:device", four hex digits each; undefined where they are not known, as in the VMI annotation. */
+  /** PCI ids "vendor:device", four hex digits each; undefined where they are not known. */
   readonly model?: string | undefined;
 }
 

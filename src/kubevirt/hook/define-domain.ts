@@ -1,15 +1,19 @@
 import { VsmmuError } from '../../errors.js';
 import type { HostFeatures } from '../../smmu/features.js';
-import { RESOLVED_ANNOTATION, SET_ANNOTATION } from '../annotations.js';
+import { BASELINE_DEVICES_ANNOTATION, RESOLVED_ANNOTATION, SET_ANNOTATION } from '../annotations.js';
 import { parseAnnotation } from '../read-resolved.js';
 import { parseVmiBytes, type Vmi } from '../vmi.js';
 
-/**
- * Rewrites one domain XML by a host's features; throws VsmmuError where it must not start.
- *
- * @param wishes the VMI's annotation vsmmu.io/set, undefined where it has none: its owner's text, to be parsed
- */
-export type RewriteDomain = (xml: string, host: HostFeatures, wishes: string | undefined) => string;
+/** What a VMI's annotations ask for, yet to be parsed: its owner may have written them. */
+export interface AskedByVmi {
+  /** Annotation vsmmu.io/set. */
+  readonly set: string | undefined;
+  /** Annotation vsmmu.io/baseline-devices. */
+  readonly baselineDevices: string | undefined;
+}
+
+/** Rewrites one domain XML by a host's features; throws VsmmuError where it must not start. */
+export type RewriteDomain = (xml: string, host: HostFeatures, asked: AskedByVmi) => string;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -26,7 +30,11 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 export function defineDomain(domainXml: Uint8Array, vmi: Uint8Array, rewrite: RewriteDomain): Uint8Array {
   const parsed = parseVmiBytes(vmi);
   const features = featuresForVmi(parsed);
-  return new TextEncoder().encode(rewrite(decode(domainXml), features, parsed.annotations?.[SET_ANNOTATION]));
+  const asked = {
+    set: parsed.annotations?.[SET_ANNOTATION],
+    baselineDevices: parsed.annotations?.[BASELINE_DEVICES_ANNOTATION],
+  };
+  return new TextEncoder().encode(rewrite(decode(domainXml), features, asked));
 }
 
 /** @throws VsmmuError ANNOTATION_MISSING, ANNOTATION_NODE, ANNOTATION_MALFORMED, ANNOTATION_VERSION */

@@ -27,8 +27,7 @@ beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'plugin-'));
   const sockets = { domainHook: join(dir, 'domain.sock'), nodeHook: join(dir, 'node.sock') };
   running = await servePlugins(sockets, {
-    rewrite: (xml, host, wishes) =>
-      `${xml} on ${host.origin}${wishes === undefined ? '' : ` with ${wishes}`}`,
+    rewrite: (xml, host, { set }) => `${xml} on ${host.origin}${set === undefined ? '' : ` with ${set}`}`,
     onFailure: () => undefined,
   });
   domainHook = unixClient(DomainHookService, sockets.domainHook);

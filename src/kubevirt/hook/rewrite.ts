@@ -3,7 +3,8 @@ import { rewriteDomain, type RewriteOptions, type RewriteResult } from '../../do
 import { parseWishes } from '../../domain/wishes.js';
 import { VsmmuError } from '../../errors.js';
 import { SET_ANNOTATION } from '../annotations.js';
-import type { RewriteDomain } from './define-domain.js';
+import { parseBaselineDevices } from '../baseline-devices.js';
+import type { AskedByVmi, RewriteDomain } from './define-domain.js';
 
 /** A condition's message is read by a person; this many reasons are enough to act on. */
 const REASONS_MAX = 8;
@@ -19,15 +20,29 @@ export function hookRewriter(
   options: RewriteOptions,
   onWarnings: (warnings: Warnings) => void = () => undefined,
 ): RewriteDomain {
-  return (xml, host, wishes) => {
-    const set = wishes === undefined ? {} : { set: parseWishes([wishes], `annotation ${SET_ANNOTATION}`) };
+  return (xml, host, asked) => {
+    const ofVmi = optionsOfVmi(asked);
     try {
-      const { text, warnings } = rewriteDomain(xml, host, { ...options, ...set });
+      const { text, warnings } = rewriteDomain(xml, host, { ...options, ...ofVmi });
       if (warnings.length > 0) onWarnings(warnings);
       return text;
     } catch (error) {
       throw error instanceof DomainRefused && error.findings.length > 1 ? allReasons(error) : error;
     }
+  };
+}
+
+/**
+ * What a VMI's annotations make of a rewrite.
+ * @throws VsmmuError WISH_MALFORMED, BASELINE_MALFORMED
+ */
+export function optionsOfVmi({ set, baselineDevices }: AskedByVmi): RewriteOptions {
+  return {
+    ...(set === undefined ? {} : { set: parseWishes([set], `annotation ${SET_ANNOTATION}`) }),
+    // What the baseline gives vSMMUs stands in vsmmu.io/set.
+    ...(baselineDevices === undefined
+      ? {}
+      : { baseline: { vsmmu: {}, deviceAts: parseBaselineDevices(baselineDevices) } }),
   };
 }
 

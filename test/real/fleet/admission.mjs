@@ -8,6 +8,7 @@ export const ADMISSION = {
   decided:
     '`vsmmu webhook --policies`: a new VMI gets values of policy and baseline, affinity and hook arguments',
   own: 'what its user set stands before both, and what cannot be resolved is refused with its field',
+  devices: 'what the baseline says of devices goes with the VMI, and their models with its node’s values',
   changed: 'a changed policy is what the next VMI gets; those that are there stay as they are',
 };
 
@@ -31,7 +32,8 @@ export async function admissionChecks(ctx, cluster) {
         unknownAts: 'no',
       }),
     );
-    await installation.start(1, ['--policies']);
+    // Profiles here are written by no agent, so they have no age.
+    await installation.start(1, ['--policies', '--max-profile-age', '0']);
     const create = (name, annotations = {}) => {
       const object = vmi(name, { annotations });
       object.metadata.labels = { app: 'admitted' };
@@ -67,6 +69,23 @@ export async function admissionChecks(ctx, cluster) {
       const malformed = await create('malformed', { 'vsmmu.io/set': 'oas=many' });
       assert.equal(malformed.status, 422);
       assert.match(malformed.body.message, /metadata\.annotations\[vsmmu\.io\/set\].*WISH_MALFORMED/);
+    });
+
+    await ctx.check(ADMISSION.devices, async () => {
+      const { devices } = (await admin.get(`${BASELINES}/gold`)).status;
+      const said = devices.filter(({ ats }) => ats.value !== 'unknown');
+      assert.ok(said.length > 0, JSON.stringify(devices));
+      const made = await create('devices');
+      assert.equal(
+        made.body.metadata.annotations['vsmmu.io/baseline-devices'],
+        said.map(({ model, ats }) => `${model}=${ats.value}`).join(','),
+      );
+      const [node] = (await admin.get(`${BASELINES}/gold`)).status.members;
+      const status = { phase: 'Scheduled', nodeName: node };
+      const handed = await admin.replace(`${VMIS}/devices`, { ...made.body, status });
+      const { version, groups } = JSON.parse(handed.metadata.annotations['vsmmu.io/resolved']);
+      assert.equal(version, 2);
+      assert.deepEqual([...new Set(groups.map(({ model }) => model))], ['10de:2941']);
     });
 
     await ctx.check(ADMISSION.changed, async () => {
