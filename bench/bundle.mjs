@@ -2,15 +2,27 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 
 /** One of the product's or the tests' modules as a file that Node runs. @returns {Promise<string>} its path */
-export async function bundle(entry, dir, name) {
-  const outfile = join(dir, name);
+export function bundle(entry, dir, name) {
+  return buildFile({ entryPoints: [entry] }, join(dir, name));
+}
+
+/** The same for a module that stands nowhere, its imports as of the repository's root. */
+export function bundleSource(contents, dir, name) {
+  return buildFile({ stdin: { contents, resolveDir: process.cwd(), loader: 'ts' } }, join(dir, name));
+}
+
+async function buildFile(what, outfile) {
   await build({
-    entryPoints: [entry],
+    ...what,
     outfile,
     bundle: true,
     format: 'esm',
     platform: 'node',
+    // koffi loads its native part from its own package folder; it is found from the repository's root.
     external: ['koffi'],
+    banner: {
+      js: `import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(${JSON.stringify(`${process.cwd()}/`)});`,
+    },
   });
   return outfile;
 }

@@ -1,4 +1,3 @@
-import { build } from 'esbuild';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -7,6 +6,7 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 
 import { devicesOverNodes, writeRecording } from '../test/real/kubelet/recording.mjs';
+import { bundleSource } from './bundle.mjs';
 import { buildGo } from './go-build.mjs';
 
 export const title =
@@ -277,21 +277,10 @@ function cpuMs(pid) {
 }
 
 async function loadProduct(dir) {
-  const outfile = join(dir, 'product.mjs');
   const contents = [
     "export { unixClient } from './src/grpc/client.ts';",
     "export { serveUnix, service } from './src/grpc/server.ts';",
     `export { DevicePlugin, Registration } from './src/gen/kubelet/deviceplugin/v1beta1/api_pb.ts';`,
   ].join('\n');
-  await build({
-    stdin: { contents, resolveDir: process.cwd() },
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-    },
-  });
-  return import(outfile);
+  return import(await bundleSource(contents, dir, 'product.mjs'));
 }

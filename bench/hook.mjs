@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { build } from 'esbuild';
 
+import { bundleSource } from './bundle.mjs';
 import { buildGo } from './go-build.mjs';
 
 export const title =
@@ -121,21 +121,10 @@ async function hookOnce(product, params, { file, args, env, socket }) {
 }
 
 async function loadProduct(dir) {
-  const outfile = join(dir, 'product.mjs');
   const contents = [
     "export { unixClient } from './src/grpc/client.ts';",
     "export { Info } from './src/gen/kubevirt/hooks/info/api_pb.ts';",
     "export { Callbacks } from './src/gen/kubevirt/hooks/v1alpha3/api_pb.ts';",
   ].join('\n');
-  await build({
-    stdin: { contents, resolveDir: process.cwd() },
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);",
-    },
-  });
-  return import(outfile);
+  return import(await bundleSource(contents, dir, 'product.mjs'));
 }

@@ -1,9 +1,13 @@
-import { build } from 'esbuild';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { bundle } from './bundle.mjs';
 
 export const title = 'one line of vsmmu resolve --batch, beside parsing its JSON alone';
 
 export async function run(measure) {
-  const { resolveLine } = await bundled('src/cli/commands/resolve-batch.ts');
+  const { resolveLine } = await loadProduct();
   for (const devices of [1, 8, 64]) {
     const line = JSON.stringify(request(devices));
     measure.pair(
@@ -33,15 +37,11 @@ function request(count) {
   };
 }
 
-async function bundled(entry) {
-  const result = await build({
-    entryPoints: [entry],
-    bundle: true,
-    write: false,
-    format: 'esm',
-    platform: 'node',
-  });
-  return import(
-    `data:text/javascript;base64,${Buffer.from(result.outputFiles[0].contents).toString('base64')}`
-  );
+async function loadProduct() {
+  const dir = mkdtempSync(join(tmpdir(), 'vsmmu-bench-'));
+  try {
+    return await import(await bundle('src/cli/commands/resolve-batch.ts', dir, 'product.mjs'));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 }

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
-import { build } from 'esbuild';
 import { Builder, Parser } from 'xml2js';
 
+import { bundleSource } from './bundle.mjs';
 import { buildGo } from './go-build.mjs';
 
 export const title =
@@ -21,12 +21,12 @@ const SIZES = [
 ];
 
 export async function run(measure) {
-  const { rewriteDomain, probeFixture } = await bundled();
-  const host = await probeFixture();
   const dir = mkdtempSync(join(tmpdir(), 'vsmmu-bench-'));
   const go = await goPeer(dir);
   if (go.why !== undefined) measure.skip("Go's encoding/xml", go.why);
   try {
+    const { rewriteDomain, probeFixture } = await loadProduct(dir);
+    const host = await probeFixture();
     const warm = domainOf(20 * 1024);
     for (let i = 0; i < 300; i += 1) rewriteDomain(warm, host);
     for (const [kib, calls, rounds] of SIZES) {
@@ -122,8 +122,8 @@ function domainOf(length) {
   return base.replace('<!-- cells -->', `<cpu>\n\t\t<numa>\n${cells.join('')}\t\t</numa>\n\t</cpu>`);
 }
 
-async function bundled() {
-  const source = `
+async function loadProduct(dir) {
+  const contents = `
     import { openHost } from './src/host/open-host.ts';
     import { probeHost } from './src/host/probe.ts';
     import { featuresOf } from './src/host/features.ts';
@@ -131,18 +131,5 @@ async function bundled() {
     export async function probeFixture() {
       return featuresOf(await probeHost(await openHost({ host: 'test/fixtures/hosts/grace-2gpu' })));
     }`;
-  const result = await build({
-    stdin: { contents: source, resolveDir: process.cwd(), loader: 'ts' },
-    bundle: true,
-    write: false,
-    format: 'esm',
-    platform: 'node',
-    external: ['koffi'],
-    banner: {
-      js: "import { createRequire } from 'node:module'; const require = createRequire(process.cwd() + '/');",
-    },
-  });
-  return import(
-    `data:text/javascript;base64,${Buffer.from(result.outputFiles[0].contents).toString('base64')}`
-  );
+  return import(await bundleSource(contents, dir, 'product.mjs'));
 }

@@ -4,23 +4,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+
+import { bundle } from '../bundle.mjs';
 
 const dir = mkdtempSync(join(tmpdir(), 'vsmmu-simulate-'));
 try {
-  const outfile = join(dir, 'simulate.mjs');
-  await build({
-    entryPoints: [fileURLToPath(new URL('simulate.ts', import.meta.url))],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20',
-    external: ['koffi'],
-    banner: {
-      js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-    },
-  });
+  const outfile = await bundle(fileURLToPath(new URL('simulate.ts', import.meta.url)), dir, 'simulate.mjs');
   // The fleet of 5,000 nodes is more than Node.js takes by itself on a small machine.
   const { status } = spawnSync(
     process.execPath,
