@@ -1,18 +1,20 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
-import { build } from 'esbuild';
+import { createInterface } from 'node:readline';
 
+import { bundleSource } from './bundle.mjs';
 import { buildGo } from './go-build.mjs';
 
-export const title = 'AdmissionReviews over TLS 1.3, beside a minimal Go webhook that makes the same patch';
+export const title =
+  'AdmissionReviews over TLS 1.3 from a Go client, beside a minimal Go webhook that makes the same patch';
 
 const ROUNDS = 5;
-const REQUESTS = 400;
+const REQUESTS = 1000;
+/** Of each server before anything is measured: a webhook lives for weeks, and V8 compiles what is hot. */
+const WARM_UP_REQUESTS = 20_000;
 /** KiB of a review, and how many are asked for at once; the API server keeps at most 25 connections idle. */
 const LOADS = [
   [2, 8],
@@ -27,49 +29,73 @@ const quantile = (values, q) =>
 
 export async function run(measure) {
   const dir = mkdtempSync(join(tmpdir(), 'vsmmu-bench-'));
-  const servers = [];
+  const children = [];
   try {
     const product = await loadProduct(dir);
-    const ca = certificates(product, dir);
-    servers.push(['vsmmu', await start(process.execPath, vsmmuArgs(dir))]);
-    const go = await buildGo('bench/go-webhook', join(dir, 'go-webhook'));
-    if (go.program === undefined) measure.skip('the Go webhook', go.why);
-    else servers.push(['Go', await start(go.program, [join(dir, 'tls.crt'), join(dir, 'tls.key')])]);
-    for (const kilobytes of new Set(LOADS.map(([size]) => size)))
-      handler(measure, product, JSON.stringify(review(kilobytes * 1024)), kilobytes);
-    for (const [kilobytes, concurrent] of LOADS) {
-      const body = JSON.stringify(review(kilobytes * 1024));
-      await load(measure, servers, { ca, body, kilobytes, concurrent });
+    writeCertificates(product, dir);
+    const bodies = new Map(
+      [...new Set(LOADS.map(([kilobytes]) => kilobytes))].map((kilobytes) => {
+        const file = join(dir, `${kilobytes}.json`);
+        writeFileSync(file, JSON.stringify(review(kilobytes * 1024)));
+        return [kilobytes, file];
+      }),
+    );
+    for (const [kilobytes, file] of bodies) handler(measure, product, readFileSync(file), kilobytes);
+    const go = await goPrograms(dir);
+    if (go.why !== undefined) {
+      measure.skip('reviews over TLS, from a Go client and beside a Go webhook', go.why);
+      return;
     }
-    for (const [name, server] of servers)
-      measure.row(`${name}: memory after the load`, 'MiB', [server.rssMiB()]);
+    const servers = [
+      ['vsmmu', await startServer(process.execPath, vsmmuArgs(dir), children)],
+      ['Go', await startServer(go.webhook, [join(dir, 'tls.crt'), join(dir, 'tls.key')], children)],
+    ];
+    const caller = startCaller(go.caller, join(dir, 'ca.crt'), children);
+    for (const [, server] of servers)
+      await burst(server, caller, { file: bodies.get(2), concurrent: 8, requests: WARM_UP_REQUESTS });
+    for (const [kilobytes, concurrent] of LOADS)
+      await load(measure, servers, caller, { file: bodies.get(kilobytes), kilobytes, concurrent });
+    for (const [name, server] of servers) {
+      measure.row(`${name}: memory after the load`, 'MiB', [server.mib('VmRSS')]);
+      measure.row(`${name}: memory at its highest`, 'MiB', [server.mib('VmHWM')]);
+    }
   } finally {
-    for (const [, server] of servers) server.child.kill('SIGKILL');
+    for (const child of children) child.kill('SIGKILL');
     rmSync(dir, { recursive: true, force: true });
   }
 }
 
+async function goPrograms(dir) {
+  const [webhook, caller] = [
+    await buildGo('bench/go-webhook', join(dir, 'go-webhook')),
+    await buildGo('bench/go-caller', join(dir, 'go-caller')),
+  ];
+  const why = webhook.why ?? caller.why;
+  return why === undefined ? { webhook: webhook.program, caller: caller.program } : { why };
+}
+
 /** The program's own part of a review, without HTTP and TLS. */
-function handler(measure, product, body, kilobytes) {
+function handler(measure, product, bytes, kilobytes) {
   const judge = product.mutateHandler({
     resources: ['vsmmu.io/'],
     hook: { image: 'vsmmu:bench', imagePullPolicy: 'IfNotPresent' },
   });
-  const bytes = Buffer.from(body);
-  const once_ = () => {
-    const { request: parsed } = product.parseReview(JSON.parse(bytes.toString('utf8')));
-    return product.renderVerdict(parsed.uid, judge(parsed));
+  const whole = () => {
+    const { request } = product.parseReview(JSON.parse(bytes.toString('utf8')));
+    return product.renderVerdict(request.uid, judge(request));
   };
-  measure.row(`${kilobytes} KB: handler, from bytes to answer`, 'ms', measure.time(once_));
+  const times = measure.time(whole, { warmup: 5000 });
+  measure.row(`${kilobytes} KB: handler, from bytes to answer`, 'ms', times);
 }
 
-async function load(measure, servers, { ca, body, kilobytes, concurrent }) {
+async function load(measure, servers, caller, { file, kilobytes, concurrent }) {
   const results = servers.map(() => ({ perCpuSecond: [], p50: [], p99: [] }));
+  const requests = Math.max(REQUESTS, 2 * concurrent);
   for (let round = -1; round < ROUNDS; round += 1) {
     for (const [index, [, server]] of servers.entries()) {
-      const { latencies, cpuMs } = await burst(server, ca, body, concurrent);
+      const { latencies, cpuMs } = await burst(server, caller, { file, concurrent, requests });
       if (round < 0) continue;
-      results[index].perCpuSecond.push((1000 * latencies.length) / cpuMs);
+      results[index].perCpuSecond.push((1000 * requests) / cpuMs);
       results[index].p50.push(quantile(latencies, 0.5));
       results[index].p99.push(quantile(latencies, 0.99));
     }
@@ -84,49 +110,35 @@ async function load(measure, servers, { ca, body, kilobytes, concurrent }) {
       `${kilobytes} KB, ${concurrent} at once, ${name}: ${what}`,
       results[index][field],
     ]);
-    if (floor === undefined) measure.row(ours[0], unit, ours[1]);
-    else measure.pair(unit, ours, floor);
+    measure.pair(unit, ours, floor);
   }
 }
 
-/** How many connections are opened at once, before anything is measured. */
-const WAVE = 20;
-
-/** Latencies, milliseconds, of so many requests over as many open connections as there are callers, and the server's CPU time. */
-async function burst(server, ca, body, concurrent) {
-  const ask = (agent) => post(`${server.url}/mutate?timeout=10s`, agent, body);
-  const agents = Array.from({ length: concurrent }, () => new Agent({ keepAlive: true, maxSockets: 1, ca }));
-  for (let i = 0; i < concurrent; i += WAVE) await Promise.all(agents.slice(i, i + WAVE).map(ask));
+/**
+ * Latencies, milliseconds, of so many requests over as many open connections as there are callers, and the server's CPU
+ * time meanwhile.
+ */
+async function burst(server, caller, { file, concurrent, requests }) {
+  await caller.ask(`${server.url}/mutate?timeout=10s ${file} ${concurrent} ${requests}`);
   const before = server.cpuMs();
-  const latencies = [];
-  let left = Math.max(REQUESTS, 2 * concurrent);
-  const caller = async (agent) => {
-    while (left-- > 0) latencies.push(await ask(agent));
-  };
-  await Promise.all(agents.map(caller));
+  const latencies = (await caller.ask('go')).trim().split(' ');
   const cpuMs = server.cpuMs() - before;
-  for (const agent of agents) agent.destroy();
-  return { latencies, cpuMs };
+  return { latencies: latencies.map((microseconds) => Number(microseconds) / 1000), cpuMs };
 }
 
-function post(url, agent, body) {
-  return new Promise((resolve, reject) => {
-    const begun = performance.now();
-    const sent = request(
-      url,
-      { method: 'POST', agent, headers: { 'content-type': 'application/json' } },
-      (response) => {
-        let text = '';
-        response.on('data', (chunk) => (text += chunk));
-        response.on('end', () => {
-          if (text.includes('"patch"')) resolve(performance.now() - begun);
-          else reject(new Error(`no patch in the answer: ${response.statusCode} ${text.slice(0, 200)}`));
-        });
-      },
-    );
-    sent.on('error', reject);
-    sent.end(body);
-  });
+/** bench/go-caller: one line of an answer for each that is asked. */
+function startCaller(program, authority, children) {
+  const child = spawn(program, [authority], { stdio: ['pipe', 'pipe', 'inherit'] });
+  children.push(child);
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return {
+    async ask(line) {
+      child.stdin.write(`${line}\n`);
+      const { value, done } = await lines.next();
+      if (done) throw new Error('the caller ended; what it wrote above says why');
+      return value;
+    },
+  };
 }
 
 function review(bytes) {
@@ -159,19 +171,20 @@ function review(bytes) {
   return whole;
 }
 
+/** As the chart runs it. */
 function vsmmuArgs(dir) {
   return [
-    ...['dist/vsmmu.js', 'webhook', '--listen', '127.0.0.1:0', '--hook-image', 'vsmmu:bench'],
-    ...['--tls-cert', join(dir, 'tls.crt'), '--tls-key', join(dir, 'tls.key')],
+    ...['--max-semi-space-size=2', 'dist/vsmmu.js', 'webhook', '--listen', '127.0.0.1:0'],
+    ...['--hook-image', 'vsmmu:bench', '--tls-cert', join(dir, 'tls.crt'), '--tls-key', join(dir, 'tls.key')],
   ];
 }
 
-async function start(program, args) {
+async function startServer(program, args, children) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  children.push(child);
   const [line] = await once(child.stdout, 'data');
   const proc = (name) => readFileSync(`/proc/${child.pid}/${name}`, 'utf8');
   return {
-    child,
     url: line.toString().trim(),
     // schedstat counts nanoseconds on a CPU for each thread; stat's hundredths of a second are too coarse for a burst.
     cpuMs: () =>
@@ -179,33 +192,26 @@ async function start(program, args) {
         const [nanoseconds] = proc(`task/${thread}/schedstat`).split(' ');
         return sum + Number(nanoseconds) / 1e6;
       }, 0),
-    rssMiB: () => Number(/VmRSS:\s+(\d+)/.exec(proc('status'))[1]) / 1024,
+    mib: (field) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(proc('status'))[1]) / 1024,
   };
 }
 
-function certificates(product, dir) {
+function writeCertificates(product, dir) {
   const hour = 3_600_000;
   const validity = { notBefore: new Date(Date.now() - hour), notAfter: new Date(Date.now() + hour) };
   const authority = product.createAuthority('bench', validity);
   const leaf = product.issueLeaf(authority, { names: ['127.0.0.1'], validity });
+  writeFileSync(join(dir, 'ca.crt'), authority.cert);
   writeFileSync(join(dir, 'tls.crt'), leaf.cert);
   writeFileSync(join(dir, 'tls.key'), leaf.key, { mode: 0o600 });
-  return authority.cert;
 }
 
 async function loadProduct(dir) {
-  const outfile = join(dir, 'product.mjs');
   const contents = [
     "export { createAuthority, issueLeaf } from './src/admission/certificates/issue.ts';",
     "export { mutateHandler } from './src/admission/mutate.ts';",
-    "export { parseReview, renderVerdict } from './src/admission/review.ts';",
+    "export { parseReview } from './src/admission/review.ts';",
+    "export { renderVerdict } from './src/admission/review-answer.ts';",
   ].join('\n');
-  await build({
-    stdin: { contents, resolveDir: process.cwd() },
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-  });
-  return import(outfile);
+  return import(await bundleSource(contents, dir, 'product.mjs'));
 }

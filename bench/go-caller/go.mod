@@ -1,0 +1,3 @@
+module vsmmu.io/bench/go-caller
+
+go 1.21
