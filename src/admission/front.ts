@@ -11,16 +11,26 @@ import type {
   PatientHandler,
   ServerState,
 } from './https-server.js';
-import { failed, plain, type Reply, send } from './reply.js';
+import { failed, JSON_TYPE, plain, type Reply, send } from './reply.js';
 import { BodyBudget, type BodyRefusal, readBody } from './request-body.js';
-import { parseReview, renderVerdict, type Verdict } from './review.js';
+import { renderVerdict } from './review-answer.js';
+import { type AdmissionRequest, parseReview, type Verdict } from './review.js';
 
 /** Prometheus' text format. */
-const METRICS_TYPE = { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' };
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-/** Answers what comes in on one server: finds the path's handler, keeps to the limits, never lets an error out. */
+/** Gets the one answer to a request. */
+type Answer = (reply: Reply) => void;
+
+/**
+ * Answers what comes in on one server: finds the path's handler, keeps to the limits, never lets an error out.
+ *
+ * A review goes through here without a promise, from the last byte of its body to its answer: layers of them took a
+ * tenth of a small review's CPU time (docs/decisions/0010-what-a-review-costs.md).
+ */
 export class Front {
   readonly #options: HttpsOptions;
+  readonly #handlers: ReadonlyMap<string, PatientHandler>;
   readonly #limits: HttpLimits;
   readonly #bodies: BodyBudget;
   #active = 0;
@@ -28,33 +38,66 @@ export class Front {
 
   constructor(options: HttpsOptions, limits: HttpLimits) {
     this.#options = options;
+    this.#handlers = new Map(Object.entries(options.handlers));
     this.#limits = limits;
     this.#bodies = new BodyBudget(limits.bodiesBytes);
   }
 
-  /** Never rejects: Node ends a process for that. */
-  async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.on('error', () => undefined);
-    let reply: Reply;
-    try {
-      reply = await this.#reply(request);
-    } catch (error) {
-      this.#options.onFailure?.('a request failed', error);
-      reply = failed(500, 'the webhook failed; its log says why');
-    }
+  /** Never throws: Node ends a process for that. */
+  answer(request: IncomingMessage, response: ServerResponse): void {
+    response.on('error', ignore);
+    const url = request.url ?? '';
+    const end = url.indexOf('?');
+    const path = end === -1 ? url : url.slice(0, end);
+    const handler = this.#handlers.get(path);
+    if (handler === undefined)
+      this.#send(
+        response,
+        this.#safely(() => this.#page(path)),
+      );
+    else this.#measured(path, handler, request, end === -1 ? '' : url.slice(end + 1), response);
+  }
+
+  #measured(
+    path: string,
+    handler: PatientHandler,
+    request: IncomingMessage,
+    query: string,
+    response: ServerResponse,
+  ): void {
+    const begun = performance.now();
+    this.#admit(handler, request, query, (reply) => {
+      const { status, bytes = 0, review } = reply;
+      const seconds = (performance.now() - begun) / 1000;
+      const told = this.#safely(() => {
+        this.#options.onAnswer?.({ path, status, seconds, bytes, review });
+        return reply;
+      });
+      this.#send(response, told);
+    });
+  }
+
+  #send(response: ServerResponse, reply: Reply): void {
     send(response, this.#draining ? { ...reply, close: true } : reply);
   }
 
-  #reply(request: IncomingMessage): Reply | Promise<Reply> {
-    const [path = '', query = ''] = (request.url ?? '').split('?', 2);
-    const { handlers, metrics } = this.#options;
+  /** What throws is this program's own failure. */
+  #safely(reply: () => Reply): Reply {
+    try {
+      return reply();
+    } catch (error) {
+      this.#options.onFailure?.('a request failed', error);
+      return failed(500, 'the webhook failed; its log says why');
+    }
+  }
+
+  #page(path: string): Reply {
+    const { metrics } = this.#options;
     if (path === '/healthz') return plain(200, 'ok');
     if (path === '/readyz') return this.#ready();
     if (path === '/metrics' && metrics !== undefined)
-      return { ...plain(200, ''), text: metrics(this.#state()), headers: METRICS_TYPE };
-    const handler = Object.hasOwn(handlers, path) ? handlers[path] : undefined;
-    if (handler === undefined) return plain(404, 'no such path');
-    return this.#measured(path, () => this.#admit(handler, request, query));
+      return { status: 200, text: metrics(this.#state()), type: METRICS_TYPE };
+    return plain(404, 'no such path');
   }
 
   #ready(): Reply {
@@ -70,50 +113,74 @@ export class Front {
     return { inFlight: this.#active, ready: this.#missing() === undefined };
   }
 
-  async #measured(path: string, answer: () => Reply | Promise<Reply>): Promise<Reply> {
-    const begun = performance.now();
-    const reply = await answer();
-    const { status, bytes = 0, review } = reply;
-    const seconds = (performance.now() - begun) / 1000;
-    this.#options.onAnswer?.({ path, status, seconds, bytes, review });
-    return reply;
+  #admit(handler: PatientHandler, request: IncomingMessage, query: string, answer: Answer): void {
+    const refused = this.#refuse(request);
+    if (refused !== undefined) {
+      answer(refused);
+      return;
+    }
+    this.#active++;
+    this.#review(handler, request, budgetMs(query, this.#limits.requestMs), (reply) => {
+      this.#active--;
+      answer(reply);
+    });
   }
 
-  #admit(handler: PatientHandler, request: IncomingMessage, query: string): Reply | Promise<Reply> {
+  /** Why a request is not even read. */
+  #refuse(request: IncomingMessage): Reply | undefined {
     if (!isAllowed(request, this.#options.clients))
       return { ...failed(401, 'a client certificate of the API server is required'), close: true };
     if (this.#active >= this.#limits.concurrent)
-      return { ...failed(429, 'too many requests at once'), headers: { 'Retry-After': '1' } };
-    const patienceMs = budgetMs(new URLSearchParams(query).get('timeout'), this.#limits.requestMs);
-    this.#active++;
-    return this.#review(handler, request, patienceMs).finally(() => this.#active--);
-  }
-
-  async #review(handler: PatientHandler, request: IncomingMessage, patienceMs: number): Promise<Reply> {
+      return { ...failed(429, 'too many requests at once'), headers: ['Retry-After', '1'] };
     const refused = refuseHead(request);
-    if (refused !== undefined) return { ...refused, close: true };
-    const budget = this.#bodies;
-    const body = await readBody(request, { maxBytes: this.#limits.bodyBytes, patienceMs, budget });
-    if (!body.ok) return { ...failed(...REFUSALS[body.refusal]), close: true };
-    return this.#judge(handler, body.bytes).finally(() => budget.give(body.bytes.length));
+    return refused === undefined ? undefined : { ...refused, close: true };
   }
 
-  async #judge(handler: PatientHandler, body: Buffer): Promise<Reply> {
+  #review(handler: PatientHandler, request: IncomingMessage, patienceMs: number, answer: Answer): void {
+    const budget = this.#bodies;
+    readBody(request, { maxBytes: this.#limits.bodyBytes, patienceMs, budget }, (body) => {
+      if (!body.ok) {
+        answer({ ...failed(...REFUSALS[body.refusal]), close: true });
+        return;
+      }
+      const settle: Answer = (reply) => {
+        budget.give(body.bytes.length);
+        answer(reply);
+      };
+      const reply = this.#judge(handler, body.bytes);
+      if (reply instanceof Promise) void reply.then(settle);
+      else settle(reply);
+    });
+  }
+
+  /** Neither throws nor rejects. */
+  #judge(handler: PatientHandler, body: Buffer): Reply | Promise<Reply> {
     const json = parseJson(body);
     if (json === undefined) return failed(400, 'the body is not JSON');
     const parsed = parseReview(json);
     if (!parsed.ok) return failed(400, parsed.message, parsed.uid);
-    const { uid, operation } = parsed.request;
-    const bytes = body.length;
+    const { request } = parsed;
     try {
-      const verdict = await handler(parsed.request);
-      const review = { operation, outcome: outcomeOf(verdict) };
-      return { status: 200, json: renderVerdict(uid, verdict), bytes, review };
+      const verdict = handler(request);
+      if (verdict instanceof Promise) return this.#judgedLater(request, verdict, body.length);
+      return judged(request, verdict, body.length);
     } catch (error) {
-      this.#options.onFailure?.('a review failed', error);
-      const reply = failed(500, 'the webhook failed; its log says why', uid);
-      return { ...reply, bytes, review: { operation, outcome: 'failed' } };
+      return this.#failed(request, error, body.length);
     }
+  }
+
+  async #judgedLater(request: AdmissionRequest, verdict: Promise<Verdict>, bytes: number): Promise<Reply> {
+    try {
+      return judged(request, await verdict, bytes);
+    } catch (error) {
+      return this.#failed(request, error, bytes);
+    }
+  }
+
+  #failed({ uid, operation }: AdmissionRequest, error: unknown, bytes: number): Reply {
+    this.#options.onFailure?.('a review failed', error);
+    const reply = failed(500, 'the webhook failed; its log says why', uid);
+    return { ...reply, bytes, review: { operation, outcome: 'failed' } };
   }
 
   /** From now on not ready, and every answer ends its connection. */
@@ -131,6 +198,15 @@ export class Front {
       });
     });
   }
+}
+
+function ignore(): void {
+  // A caller that went away: there is nobody to answer.
+}
+
+function judged({ uid, operation }: AdmissionRequest, verdict: Verdict, bytes: number): Reply {
+  const review = { operation, outcome: outcomeOf(verdict) };
+  return { status: 200, json: renderVerdict(uid, verdict), bytes, review };
 }
 
 function outcomeOf(verdict: Verdict): JudgedReview['outcome'] {
@@ -156,10 +232,10 @@ const REFUSALS: Readonly<Record<BodyRefusal, readonly [number, string]>> = {
 /** What is wrong with a request before its body is read. */
 function refuseHead(request: IncomingMessage): Reply | undefined {
   if (request.method !== 'POST')
-    return { ...failed(405, 'only POST is answered here'), headers: { Allow: 'POST' } };
-  const [type = ''] = (request.headers['content-type'] ?? '').split(';');
-  if (type.trim().toLowerCase() !== 'application/json')
-    return failed(415, 'the Content-Type must be application/json');
+    return { ...failed(405, 'only POST is answered here'), headers: ['Allow', 'POST'] };
+  const type = request.headers['content-type'] ?? '';
+  if (type !== JSON_TYPE && type.split(';', 1)[0]?.trim().toLowerCase() !== JSON_TYPE)
+    return failed(415, `the Content-Type must be ${JSON_TYPE}`);
   const encoding = request.headers['content-encoding'] ?? 'identity';
   return encoding === 'identity' ? undefined : failed(415, 'the body must not be compressed');
 }

@@ -13,7 +13,8 @@ import { parseAnnotation } from '../kubevirt/read-resolved.js';
 import { parseVmi, parseVmiBytes } from '../kubevirt/vmi.js';
 import { mutateHandler } from './mutate.js';
 import { placementReasons } from './placement.js';
-import { parseReview, renderVerdict } from './review.js';
+import { renderVerdict } from './review-answer.js';
+import { parseReview } from './review.js';
 import { validateHandler } from './validate.js';
 
 /** JSON of any shape, with the names that code reads, and those that JavaScript's objects inherit, among the keys. */

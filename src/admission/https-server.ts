@@ -108,7 +108,7 @@ export async function serveAdmission(options: HttpsOptions): Promise<AdmissionSe
       keepAliveTimeout: limits.keepAliveMs,
       connectionsCheckingInterval: limits.checkMs,
     } satisfies ServerOptions,
-    (request, response) => void front.answer(request, response),
+    (request, response) => front.answer(request, response),
   );
   const port = await listen(server, options.host, options.port);
   return {

@@ -1,13 +1,18 @@
 import type { ServerResponse } from 'node:http';
 
 import type { JudgedReview } from './https-server.js';
-import { renderFailure } from './review.js';
+import { renderFailure } from './review-answer.js';
+
+export const JSON_TYPE = 'application/json';
 
 export interface Reply {
   readonly status: number;
   readonly json?: string;
   readonly text?: string;
-  readonly headers?: Readonly<Record<string, string>>;
+  /** Of the text. */
+  readonly type?: string;
+  /** Names and values in turn. */
+  readonly headers?: readonly string[];
   /** The rest of the request is not wanted: the connection ends with the answer. */
   readonly close?: boolean;
   /** Of the request's body, for metrics. */
@@ -24,16 +29,20 @@ export function plain(status: number, text: string): Reply {
   return { status, text: `${text}\n` };
 }
 
-export function send(
-  response: ServerResponse,
-  { status, json, text = '', headers, close = false }: Reply,
-): void {
+const NO_HEADERS: readonly string[] = [];
+const CLOSE: readonly string[] = ['Connection', 'close'];
+
+/** With its length, so that head and body leave in one TLS record. */
+export function send(response: ServerResponse, reply: Reply): void {
+  const { status, json, text = '', type = 'text/plain; charset=utf-8', headers = NO_HEADERS, close } = reply;
   const body = json ?? text;
-  response.writeHead(status, {
-    'Content-Type': json === undefined ? 'text/plain; charset=utf-8' : 'application/json',
+  response.writeHead(status, [
+    'Content-Type',
+    json === undefined ? type : JSON_TYPE,
+    'Content-Length',
+    `${Buffer.byteLength(body)}`,
     ...headers,
-    'Content-Length': Buffer.byteLength(body),
-    ...(close ? { Connection: 'close' } : {}),
-  });
+    ...(close === true ? CLOSE : NO_HEADERS),
+  ]);
   response.end(body);
 }

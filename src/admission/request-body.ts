@@ -41,49 +41,54 @@ export interface BodyLimits {
   readonly budget: BodyBudget;
 }
 
-/** Reads a request's body. Never rejects. */
+/** Reads a request's body; `done` is called once. */
 export function readBody(
   request: IncomingMessage,
   { maxBytes, patienceMs, budget }: BodyLimits,
-): Promise<ReadBody> {
-  return new Promise((resolve) => {
-    let chunks: Buffer[] = [];
-    let size = 0;
-    let refusal: BodyRefusal | undefined;
-    let timer = setTimeout(() => settle({ ok: false, refusal: 'timeout' }), patienceMs);
+  done: (body: ReadBody) => void,
+): void {
+  let chunks: Buffer[] = [];
+  let size = 0;
+  let refusal: BodyRefusal | undefined;
+  let settled = false;
+  let timer = setTimeout(() => settle({ ok: false, refusal: 'timeout' }), patienceMs);
 
-    const release = () => {
-      budget.give(chunks.reduce((sum, { length }) => sum + length, 0));
-      chunks = [];
-    };
-    const settle = (result: ReadBody) => {
-      clearTimeout(timer);
-      if (!result.ok) release();
-      request.off('data', onData).off('end', onEnd).off('close', onClose);
-      resolve(result);
-    };
-    const discard = (because: BodyRefusal) => {
-      refusal = because;
-      release();
-      clearTimeout(timer);
-      timer = setTimeout(onEnd, Math.min(LINGER_MS, patienceMs));
-    };
-    const onData = (chunk: Buffer) => {
-      if (refusal !== undefined) return;
-      size += chunk.length;
-      if (size > maxBytes) discard('too-large');
-      else if (budget.take(chunk.length)) chunks.push(chunk);
-      else discard('too-many');
-    };
-    const onEnd = () =>
-      settle(
-        refusal === undefined ? { ok: true, bytes: Buffer.concat(chunks, size) } : { ok: false, refusal },
-      );
-    const onClose = () => settle({ ok: false, refusal: 'aborted' });
+  const release = () => {
+    budget.give(chunks.reduce((sum, { length }) => sum + length, 0));
+    chunks = [];
+  };
+  const settle = (result: ReadBody) => {
+    if (settled) return;
+    settled = true;
+    clearTimeout(timer);
+    if (!result.ok) release();
+    done(result);
+  };
+  const discard = (because: BodyRefusal) => {
+    refusal = because;
+    release();
+    clearTimeout(timer);
+    timer = setTimeout(onEnd, Math.min(LINGER_MS, patienceMs));
+  };
+  const onData = (chunk: Buffer) => {
+    if (settled || refusal !== undefined) return;
+    size += chunk.length;
+    if (size > maxBytes) discard('too-large');
+    else if (budget.take(chunk.length)) chunks.push(chunk);
+    else discard('too-many');
+  };
+  const onEnd = () => settle(refusal === undefined ? whole(chunks, size) : { ok: false, refusal });
+  const onClose = () => settle({ ok: false, refusal: 'aborted' });
 
-    if (Number(request.headers['content-length'] ?? 0) > maxBytes) discard('too-large');
-    request.on('data', onData).on('end', onEnd).on('close', onClose);
-    // An error is followed by close; without a listener it would end the process.
-    request.on('error', () => undefined);
-  });
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) discard('too-large');
+  request.on('data', onData).on('end', onEnd).on('close', onClose);
+  // An error is followed by close; without a listener it would end the process.
+  request.on('error', ignore);
+}
+
+function ignore(): void {}
+
+function whole(chunks: readonly Buffer[], size: number): ReadBody {
+  const [only] = chunks;
+  return { ok: true, bytes: only?.length === size ? only : Buffer.concat(chunks, size) };
 }

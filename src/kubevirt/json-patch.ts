@@ -26,9 +26,9 @@ export function patchStringMap(
     return Object.keys(wanted).length === 0 ? [] : [{ op: 'add', path: at, value: wanted }];
   }
   return entries.flatMap(([key, value]): JsonPatchOperation[] => {
-    const path = at + jsonPointer(key);
     const old = Object.hasOwn(current, key) ? current[key] : undefined;
     if (old === value) return [];
+    const path = at + jsonPointer(key);
     if (value === undefined) return [{ op: 'remove', path }];
     return [{ op: old === undefined ? 'add' : 'replace', path, value }];
   });

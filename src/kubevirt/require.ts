@@ -21,6 +21,7 @@ const NUMBERS = ['ssidsize', 'oas'];
  * @throws VsmmuError REQUIRE_MALFORMED
  */
 export function parseRequire(annotation: string): Requirement[] {
+  if (annotation === '') return [];
   const terms = annotation.split(',').map((term) => term.replaceAll(/\s/g, ''));
   return terms.filter((term) => term !== '').map(parseTerm);
 }

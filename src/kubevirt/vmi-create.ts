@@ -43,6 +43,7 @@ export interface DecidedForVmi {
   readonly hookArgs: readonly string[];
 }
 
+const ANNOTATIONS = jsonPointer('metadata', 'annotations');
 const NOTHING_DECIDED: DecidedForVmi = {
   serve: true,
   set: undefined,
@@ -69,12 +70,11 @@ export function patchCreatedVmi(
   byClaim = false,
 ): JsonPatchOperation[] {
   const annotations = vmi.annotations ?? {};
-  const at = jsonPointer('metadata', 'annotations');
   if (!(byClaim || asksForVsmmu(vmi, selection)) || !decided.serve)
-    return patchStringMap(at, vmi.annotations, { [RESOLVED_ANNOTATION]: undefined });
+    return patchStringMap(ANNOTATIONS, vmi.annotations, { [RESOLVED_ANNOTATION]: undefined });
   const required = [...parseRequire(annotations[REQUIRE_ANNOTATION] ?? ''), ...decided.requirements];
   return [
-    ...patchStringMap(at, vmi.annotations, {
+    ...patchStringMap(ANNOTATIONS, vmi.annotations, {
       [RESOLVED_ANNOTATION]: undefined,
       [BASELINE_DEVICES_ANNOTATION]: decided.baselineDevices,
       [HOOK_SIDECARS_ANNOTATION]: withHookSidecar(annotations[HOOK_SIDECARS_ANNOTATION], {

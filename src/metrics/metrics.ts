@@ -110,12 +110,18 @@ function numberText(value: number): string {
   return value === Infinity ? '+Inf' : value === -Infinity ? '-Inf' : `${value}`;
 }
 
+/** Built without lists in between: a webhook does it for every review. */
 function labelsText(labels: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(labels).map(
-    ([key, value]) => `${key}="${value.replace(/[\\"\n]/g, escaped)}"`,
-  );
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+  let text = '';
+  for (const key of Object.keys(labels)) {
+    const value = labels[key] ?? '';
+    text += `${text === '' ? '{' : ','}${key}="${ESCAPED.test(value) ? value.replace(ALL_ESCAPED, escaped) : value}"`;
+  }
+  return text === '' ? '' : `${text}}`;
 }
+
+const ESCAPED = /[\\"\n]/;
+const ALL_ESCAPED = /[\\"\n]/g;
 
 function escaped(character: string): string {
   return character === '\n' ? '\\n' : `\\${character}`;

@@ -4,12 +4,8 @@ import jsonPatch, { type Operation } from 'fast-json-patch';
 
 import { mutateHandler } from '../../src/admission/mutate.js';
 import { placementReasons } from '../../src/admission/placement.js';
-import {
-  parseReview,
-  renderFailure,
-  renderVerdict,
-  type AdmissionRequest,
-} from '../../src/admission/review.js';
+import { renderFailure, renderVerdict } from '../../src/admission/review-answer.js';
+import { parseReview, type AdmissionRequest } from '../../src/admission/review.js';
 import { validateHandler } from '../../src/admission/validate.js';
 import {
   HOOK_SIDECARS_ANNOTATION,
