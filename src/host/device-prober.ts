@@ -21,6 +21,8 @@ export interface ProberOptions {
   readonly lockPath?: string | undefined;
   readonly lockWaitMs?: number | undefined;
   readonly cachePath?: string | undefined;
+  /** Threads that outlive this one probe; its own where there are none. */
+  readonly threads?: CallThreads | undefined;
 }
 
 const STEP_TIMEOUT_MS = 60_000;
@@ -33,7 +35,7 @@ export class DeviceProber {
   readonly #root: string;
   readonly #options: ProberOptions;
   readonly #cacheKey: () => CacheKey | undefined;
-  readonly #threads = new CallThreads();
+  readonly #threads: CallThreads;
   /** undefined: not opened yet; null: boot or kernel could not be told. */
   #cache: ReplyCache | null | undefined;
   #lock: Promise<LockResult> | undefined;
@@ -45,6 +47,7 @@ export class DeviceProber {
   constructor(root: string, options: ProberOptions, cacheKey: () => CacheKey | undefined) {
     this.#root = root;
     this.#options = options;
+    this.#threads = options.threads ?? new CallThreads();
     this.#cacheKey = cacheKey;
   }
 
@@ -84,7 +87,7 @@ export class DeviceProber {
       const lock = await this.#lock;
       this.#lock = undefined;
       if (lock?.ok === true) await lock.lock.release();
-      await this.#threads.end();
+      await this.#threads.rest();
     };
     if (unfinished.length === 0) return finish();
     this.#save();

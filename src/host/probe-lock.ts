@@ -63,7 +63,7 @@ async function lockWithin(
   deadline: number,
   signal: AbortSignal,
 ): Promise<Refusal | undefined> {
-  const tryLock = await loadFlock();
+  const tryLock = await (flockLoaded ??= loadFlock());
   for (;;) {
     const errno = tryLock(fd);
     if (errno === 0) return undefined;
@@ -83,8 +83,13 @@ const LOCK_EX_NB = 2 | 4;
 const EWOULDBLOCK = 11;
 const EINTR = 4;
 
+type TryLock = (fd: number) => number;
+
+/** One for the life of the process: koffi does not give back what it takes for a function. */
+let flockLoaded: Promise<TryLock> | undefined;
+
 /** flock(2) with LOCK_EX | LOCK_NB, which gives 0 or the errno. Node has no such call; koffi takes 14 ms to load. */
-async function loadFlock(): Promise<(fd: number) => number> {
+async function loadFlock(): Promise<TryLock> {
   const { default: koffi } = await import('koffi');
   const flock: (fd: number, operation: number) => unknown = koffi
     .load(null)

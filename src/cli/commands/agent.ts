@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
 import { ExitStatus, VsmmuError } from '../../errors.js';
+import { CallThreads } from '../../host/call-thread.js';
 import { liveHints } from '../../host/live-hints.js';
 import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
@@ -49,6 +50,7 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
   const memory: ProbeMemory = new Map();
   const { host } = options;
   const source = await openHost({ host });
+  const threads = new CallThreads(1);
   const publisher = await publisherFor(options, log, io);
   const events = await recorderFor(options, log, io);
   const isBusy = host === undefined ? isGroupBusy : undefined;
@@ -75,7 +77,7 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
         isBusy,
         scan: async (scanSignal) => {
           // Opened for each scan: a live host holds the probe lock while it is open.
-          const scanned = host === undefined ? await openHost({ bind: options.bind }) : source;
+          const scanned = host === undefined ? await openHost({ bind: options.bind, threads }) : source;
           try {
             const report = await scanTrusted(rememberReplies(scanned, memory), (trusted) =>
               probeHost(trusted, { signal: scanSignal }),

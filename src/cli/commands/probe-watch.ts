@@ -1,4 +1,5 @@
 import { ExitStatus, VsmmuError } from '../../errors.js';
+import { CallThreads } from '../../host/call-thread.js';
 import { liveHints } from '../../host/live-hints.js';
 import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
@@ -26,13 +27,14 @@ export async function runProbeWatch(options: ProbeWatchOptions, io: CliIo): Prom
       exitStatus: ExitStatus.usage,
     });
   const source = await openHost();
+  const threads = new CallThreads(1);
   const updates = watchHost({
     source,
     signal: io.signal,
     hints: await liveHints(),
     // Opened for each scan: a live host holds the probe lock while it is open.
     scan: async (signal) => {
-      const scanned = await openHost();
+      const scanned = await openHost({ threads });
       try {
         return await probeHost(scanned, { signal });
       } finally {

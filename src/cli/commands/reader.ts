@@ -1,4 +1,5 @@
 import { ExitStatus, messageOf } from '../../errors.js';
+import { CallThreads } from '../../host/call-thread.js';
 import { ChangeBell } from '../../host/change-bell.js';
 import { liveHints } from '../../host/live-hints.js';
 import { openHost, type OpenHostOptions } from '../../host/open-host.js';
@@ -26,13 +27,15 @@ const PATIENCE_MS = 5_000;
  */
 export async function runReader(options: ReaderCommandOptions, io: CliIo): Promise<ExitStatus> {
   const log = winstonLog(io.stderr, { level: options.logLevel, format: options.logFormat });
+  // A thread is kept only by what probes again.
+  const threads = new CallThreads(options.once ? 0 : 1);
   const bell = options.once
     ? undefined
     : new ChangeBell({ hints: await liveHints(), rescanMs: options.rescanSeconds * 1000 });
   try {
     let told = '';
     do {
-      told = await read(options, io.signal, log, told);
+      told = await read({ ...options, threads }, io.signal, log, told);
     } while (bell !== undefined && !io.signal.aborted && (await bell.next(io.signal)) !== 'end');
   } finally {
     bell?.close();
@@ -42,12 +45,12 @@ export async function runReader(options: ReaderCommandOptions, io: CliIo): Promi
 
 /** @returns what it logged, so that the next turn logs only what is new */
 async function read(
-  { root, cachePath, once }: ReaderCommandOptions,
+  { root, cachePath, once, threads }: ReaderCommandOptions & { readonly threads: CallThreads },
   signal: AbortSignal,
   log: Log,
   told: string,
 ): Promise<string> {
-  const source = await openHost({ root, cachePath });
+  const source = await openHost({ root, cachePath, threads });
   try {
     const report = await probeHost(source, { signal, patienceMs: once ? undefined : PATIENCE_MS });
     const counts = countsOf(report);
