@@ -239,6 +239,16 @@ else
       }
     });
 
+    test('never binds a device that is handed out, which nobody may have opened yet', async () => {
+      const { report, calls } = await liveProbe(kit, { root, handedOut: [11] }, table());
+      expect(calls.filter((call) => call.endsWith(' vfio0'))).toEqual([]);
+      expect(calls).toContain('bind vfio2');
+      expect(report.findings.map(({ subject, code, message }) => [subject, code, message])).toEqual([
+        ['0000:01:00.0', 'PROBE_IN_USE', expect.stringContaining('IOMMU group 11 is handed out') as unknown],
+      ]);
+      expect(report.smmus[0]?.registers.known).toBe(true);
+    });
+
     test('says in the evidence who was looked for', async () => {
       const { report } = await liveProbe(kit, { root }, table());
       const { evidence } = deviceIn(report, '0000:01:00.0').kernelAts;

@@ -3,10 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { FolderHints } from '../src/host/hints.js';
-import { startAgent } from '../src/kubelet/start-agent.js';
-import { silentLog } from '../src/log/log.js';
-import { HostTree, type FunctionOfHost } from './kubelet-host.js';
+import { runAgent, type RunningAgent } from './kubelet-agent.js';
+import type { FunctionOfHost, HostTree } from './kubelet-host.js';
 import { KubeletPeer, until } from './kubelet-peer.js';
 
 /** A host that changes under an agent which has handed devices out: what the kubelet is told, and what a pod can still get. */
@@ -32,30 +30,9 @@ afterEach(async () => {
 });
 
 function start(...functions: readonly FunctionOfHost[]): HostTree {
-  const host = new HostTree(mkdtempSync(join(dir, 'h')), functions);
-  const abort = new AbortController();
-  const running = startAgent(
-    {
-      kubeletDir: kubelet.root,
-      source: host.source,
-      scan: () => host.report(),
-      configFile: undefined,
-      stateDir: join(dir, 'state'),
-      http: undefined,
-      mode: 'register',
-      iommufd: 'auto',
-      cdiDir: join(dir, 'cdi'),
-      rescanMs: 20,
-      hints: [new FolderHints([join(host.root, 'dev/vfio')])],
-      log: silentLog,
-    },
-    abort.signal,
-  );
-  stop = async () => {
-    abort.abort();
-    await running;
-  };
-  return host;
+  const agent = runAgent(dir, kubelet, functions);
+  ({ stop } = agent);
+  return agent.host;
 }
 
 function toldHealth(expected: Readonly<Record<string, string>>): Promise<unknown> {
@@ -138,6 +115,21 @@ describe('devices that go', () => {
     await toldHealth({ [one.bdf]: 'Unhealthy', [other.bdf]: 'Healthy' });
     host.plug(one);
     await toldHealth({ [one.bdf]: 'Healthy', [other.bdf]: 'Healthy' });
+  });
+
+  test('a scan is told what is handed out: a VM that starts with it must not meet a probe', async () => {
+    let isHandedOut: (group: number) => boolean = () => true;
+    const agent: RunningAgent = runAgent(dir, kubelet, [one, other], {
+      scan: (_, handedOut) => {
+        isHandedOut = handedOut;
+        return agent.host.report();
+      },
+    });
+    ({ stop } = agent);
+    await toldHealth({ [one.bdf]: 'Healthy', [other.bdf]: 'Healthy' });
+    expect([one, other].map(({ group }) => isHandedOut(group))).toEqual([false, false]);
+    await kubelet.allocate(GPU, other.bdf);
+    expect([one, other].map(({ group }) => isHandedOut(group))).toEqual([false, true]);
   });
 
   test('hot-unplugged while pods are admitted: each answer is a refusal with a code, or names its own device alone', async () => {

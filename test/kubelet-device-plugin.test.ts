@@ -15,7 +15,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
-import { FolderHints } from '../src/host/hints.js';
 import { DevicePlugin } from '../src/gen/kubelet/deviceplugin/v1beta1/api_pb.js';
 import { Registration as PluginRegistration } from '../src/gen/kubelet/pluginregistration/v1/api_pb.js';
 import { unixClient } from '../src/grpc/client.js';
@@ -23,6 +22,7 @@ import { runProgram } from '../src/cli/program.js';
 import type { IommufdPolicy } from '../src/kubelet/allocation.js';
 import { startAgent, type StartOptions } from '../src/kubelet/start-agent.js';
 import { silentLog, type LogFields } from '../src/log/log.js';
+import { runAgent, type RunningAgent } from './kubelet-agent.js';
 import { HostTree, type FunctionOfHost } from './kubelet-host.js';
 import { KubeletPeer, until } from './kubelet-peer.js';
 
@@ -44,38 +44,10 @@ afterEach(async () => {
   rmSync(dir, { recursive: true, force: true });
 });
 
-interface Started {
-  readonly host: HostTree;
-  readonly stop: () => Promise<void>;
-}
-
-function start(functions: readonly FunctionOfHost[], options: Partial<StartOptions> = {}): Started {
-  const host = new HostTree(mkdtempSync(join(dir, 'h')), functions);
-  const abort = new AbortController();
-  const running = startAgent(
-    {
-      kubeletDir: kubelet.root,
-      source: host.source,
-      scan: () => host.report(),
-      configFile: undefined,
-      stateDir: join(dir, 'state'),
-      http: undefined,
-      mode: 'register',
-      iommufd: 'auto',
-      cdiDir: join(dir, 'cdi'),
-      rescanMs: 20,
-      hints: [new FolderHints([join(host.root, 'dev/vfio')])],
-      log: silentLog,
-      ...options,
-    },
-    abort.signal,
-  );
-  const stop = async () => {
-    abort.abort();
-    await running;
-  };
-  stops.push(stop);
-  return { host, stop };
+function start(functions: readonly FunctionOfHost[], options: Partial<StartOptions> = {}): RunningAgent {
+  const agent = runAgent(dir, kubelet, functions, options);
+  stops.push(agent.stop);
+  return agent;
 }
 
 const one: FunctionOfHost = { bdf: '0009:01:00.0', group: 11, numa: 1 };

@@ -1,5 +1,5 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -7,7 +7,14 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runReader } from '../src/cli/commands/reader.js';
 import { ExitStatus } from '../src/errors.js';
 import { capturedIo } from './captured-io.js';
-import { buildKit, findCompiler, liveProbe, replyTable, type LiveProbeKit } from './shim/live-probe.js';
+import {
+  buildKit,
+  findCompiler,
+  liveProbe,
+  readUntil,
+  replyTable,
+  type LiveProbeKit,
+} from './shim/live-probe.js';
 import { materialise } from './shim/recorded-root.js';
 
 const HOST = 'src/cli/demo/two-gpu-host';
@@ -75,6 +82,16 @@ describe('vsmmu reader', () => {
         })),
       );
       expect(readFileSync(cachePath, 'utf8')).not.toBe('');
+    });
+
+    test('binds a device once that answers nothing, however often it looks: each time would reset it', async () => {
+      const [first = '', second = ''] = vfioNames(root).values();
+      const { EOPNOTSUPP, EBUSY } = constants.errno;
+      const table = [`reply ${first} 0 0 -1 ${EOPNOTSUPP} - -`, `fail bind ${second} ${EBUSY}`];
+      const looking = { ...options, root, once: false, rescanSeconds: 0.1 };
+      // What could not be bound is tried at every look, without a reset.
+      const calls = await readUntil(kit, looking, table, { call: `bind ${second}`, times: 3 });
+      expect(calls.filter((call) => call === `bind ${first}`)).toHaveLength(1);
     });
   });
 });

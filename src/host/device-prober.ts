@@ -18,6 +18,8 @@ export interface ProberOptions {
   readonly fresh?: boolean | undefined;
   /** How long a step may take; nvgrace-gpu-vfio-pci alone may need 30 s to open. */
   readonly stepTimeoutMs?: number | undefined;
+  /** Has a VM this IOMMU group, or will it have it in a moment? Such a device is not bound. undefined: nobody knows. */
+  readonly isHandedOut?: ((group: number) => boolean) | undefined;
   readonly lockPath?: string | undefined;
   readonly lockWaitMs?: number | undefined;
   readonly cachePath?: string | undefined;
@@ -147,6 +149,15 @@ export class DeviceProber {
         'PROBE_IN_USE',
         `it or a member of its IOMMU group is in use: ${held.join(', ')}`,
         'Probe it when no VM has it; the SMMU can be asked through another device behind it.',
+        evidence,
+      );
+    // Between the two a VM is starting, and nobody holds anything yet.
+    if (target.group !== undefined && this.#options.isHandedOut?.(target.group) === true)
+      return notAsked(
+        target,
+        'PROBE_IN_USE',
+        `its IOMMU group ${target.group} is handed out`,
+        'It is asked when no pod has it; the SMMU can be asked through another device behind it.',
         evidence,
       );
     return this.#converse(target.bdf, target.vfioName, evidence);

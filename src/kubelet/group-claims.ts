@@ -112,6 +112,11 @@ export class GroupClaims {
     return `IOMMU group ${device.iommuGroup} is in use through ${rivals.join(', ')} (${by})`;
   }
 
+  /** Does anybody have the group? */
+  has(group: number): boolean {
+    return this.#claims.has(group);
+  }
+
   /** Is there a claim that the kubelet has not listed yet? */
   get unconfirmed(): boolean {
     return this.all.some(({ confirmed }) => !confirmed);

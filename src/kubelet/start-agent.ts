@@ -3,6 +3,7 @@ import type { EventRecorder, EventRecorderOptions } from '../cluster/event-recor
 import { messageOf } from '../errors.js';
 import { DevicePlugin } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
 import { unixClient } from '../grpc/client.js';
+import type { HostReport } from '../host/report.js';
 import type { Log } from '../log/log.js';
 import { Agent, type AgentOptions } from './agent.js';
 import type { Change } from './changes.js';
@@ -18,11 +19,16 @@ import { configurationEvent, eventsOf } from './node-events.js';
 
 export interface StartOptions extends Omit<
   AgentOptions,
-  'config' | 'claims' | 'metrics' | 'onScan' | 'onChanges'
+  'config' | 'claims' | 'metrics' | 'scan' | 'onScan' | 'onChanges'
 > {
   /** YAML file (docs/device-plugin.md); undefined: the defaults serve. */
   readonly configFile: string | undefined;
   readonly stateDir: string;
+  /**
+   * Everything there is to know of the host; costs a scan of sysfs.
+   * @param isHandedOut devices of such an IOMMU group are not to be bound
+   */
+  readonly scan: (signal: AbortSignal, isHandedOut: (group: number) => boolean) => Promise<HostReport>;
   /** "127.0.0.1:9401"; undefined: no HTTP endpoint. */
   readonly http: string | undefined;
   /** Runs beside the device plugin, over the same table of claims. */
@@ -78,6 +84,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const written = await keepClaims(claims, options.stateDir, log);
   const agent = new Agent({
     ...options,
+    scan: (scanSignal) => options.scan(scanSignal, (group) => claims.has(group)),
     config,
     claims,
     metrics,

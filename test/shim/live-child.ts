@@ -4,8 +4,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { openLiveHost, type LiveHostOptions } from '../../src/host/live-host.js';
 import { probeHost, type ProbeOptions } from '../../src/host/probe.js';
 
-const { patienceMs, ...options } = JSON.parse(process.argv[2] ?? '{}') as LiveHostOptions & ProbeOptions;
-const source = openLiveHost(options);
+const {
+  patienceMs,
+  handedOut = [],
+  ...options
+} = JSON.parse(process.argv[2] ?? '{}') as LiveHostOptions &
+  ProbeOptions & { readonly handedOut?: readonly number[] };
+const source = openLiveHost({ ...options, isHandedOut: (group) => handedOut.includes(group) });
 const ticks = { count: 0 };
 const timer = setInterval(() => {
   ticks.count += 1;

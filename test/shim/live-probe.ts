@@ -1,9 +1,11 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcessByStdio } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Readable } from 'node:stream';
 import { buildSync } from 'esbuild';
+import type { ReaderCommandOptions } from '../../src/cli/commands/reader.js';
 import type { LiveHostOptions } from '../../src/host/live-host.js';
 import type { ProbeOptions } from '../../src/host/probe.js';
 import type { HostReport } from '../../src/host/report.js';
@@ -23,10 +25,9 @@ export function findCompiler(): string | undefined {
 export interface LiveProbeKit {
   readonly dir: string;
   readonly shim: string;
-  readonly child: string;
 }
 
-/** Compiles the shim and bundles the child, once for a test file. */
+/** Compiles the shim and bundles the children, once for a test file. */
 export function buildKit(compiler: string): LiveProbeKit {
   const dir = mkdtempSync(join(tmpdir(), 'vsmmu-shim-'));
   const shim = join(dir, 'iommufd-shim.so');
@@ -43,18 +44,18 @@ export function buildKit(compiler: string): LiveProbeKit {
     source,
     '-ldl',
   ]);
-  const child = join(dir, 'live-child.mjs');
   buildSync({
-    entryPoints: [join(HERE, 'live-child.ts')],
-    outfile: child,
+    entryPoints: ['live-child.ts', 'reader-child.ts'].map((name) => join(HERE, name)),
+    outdir: dir,
+    outExtension: { '.js': '.mjs' },
     bundle: true,
     platform: 'node',
     format: 'esm',
-    external: ['koffi'],
+    external: ['koffi', 'winston'],
     logLevel: 'warning',
   });
   symlinkSync(resolve('node_modules'), join(dir, 'node_modules'));
-  return { dir, shim, child };
+  return { dir, shim };
 }
 
 /** The shim's table for the replies of a recording. @param names vfio names by BDF */
@@ -103,19 +104,27 @@ export interface RunningProbe {
 
 let runs = 0;
 
+export type LiveProbeOptions = Omit<LiveHostOptions, 'isHandedOut'> &
+  ProbeOptions & {
+    /** IOMMU groups that a VM has or will have. */
+    readonly handedOut?: readonly number[];
+  };
+
 export function liveProbe(
   kit: LiveProbeKit,
-  options: LiveHostOptions & ProbeOptions,
+  options: LiveProbeOptions,
   table: readonly string[],
 ): Promise<LiveProbeResult> {
   return startLiveProbe(kit, options, table).done;
 }
 
-export function startLiveProbe(
-  kit: LiveProbeKit,
-  options: LiveHostOptions & ProbeOptions,
-  table: readonly string[],
-): RunningProbe {
+interface Child {
+  readonly process: ChildProcessByStdio<null, Readable, Readable>;
+  readonly calls: () => string[];
+}
+
+/** @param script one of the bundled children */
+function startChild(kit: LiveProbeKit, script: string, options: object, table: readonly string[]): Child {
   runs += 1;
   const [tableFile, log] = [join(kit.dir, `table-${runs}`), join(kit.dir, `log-${runs}`)];
   writeFileSync(tableFile, table.map((line) => `${line}\n`).join(''));
@@ -123,7 +132,7 @@ export function startLiveProbe(
   const calls = () => readFileSync(log, 'utf8').split('\n').filter(Boolean);
   // Each run with a cache of its own, unless the test is about the cache.
   const own = { cachePath: join(kit.dir, `cache-${runs}`), ...options };
-  const child = spawn(process.execPath, [kit.child, JSON.stringify(own)], {
+  const child = spawn(process.execPath, [join(kit.dir, script), JSON.stringify(own)], {
     env: {
       ...process.env,
       NODE_OPTIONS: '',
@@ -133,6 +142,36 @@ export function startLiveProbe(
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
+  return { process: child, calls };
+}
+
+/**
+ * Runs the reader until it has asked something `times` times.
+ * @returns all that the kernel's stand-in was asked, in order
+ */
+export async function readUntil(
+  kit: LiveProbeKit,
+  options: ReaderCommandOptions,
+  table: readonly string[],
+  { call, times }: { readonly call: string; readonly times: number },
+): Promise<readonly string[]> {
+  const { process: child, calls } = startChild(kit, 'reader-child.mjs', options, table);
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  const said = collect(child.stderr);
+  child.stdout.resume();
+  while (calls().filter((one) => one === call).length < times && child.exitCode === null) await delay(20);
+  child.kill();
+  await ended;
+  if (child.exitCode !== 0) throw new Error(`the reader ended with ${String(child.exitCode)}: ${await said}`);
+  return calls();
+}
+
+export function startLiveProbe(
+  kit: LiveProbeKit,
+  options: LiveProbeOptions,
+  table: readonly string[],
+): RunningProbe {
+  const { process: child, calls } = startChild(kit, 'live-child.mjs', options, table);
   const [stdout, stderr] = [collect(child.stdout), collect(child.stderr)];
   const ended = new Promise<number | null>((resolve, reject) => {
     child.on('error', reject);

@@ -75,9 +75,10 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
         onHttp: (port) => log.info('Serving HTTP.', { port }),
         source,
         isBusy,
-        scan: async (scanSignal) => {
+        scan: async (scanSignal, isHandedOut) => {
           // Opened for each scan: a live host holds the probe lock while it is open.
-          const scanned = host === undefined ? await openHost({ bind: options.bind, threads }) : source;
+          const scanned =
+            host === undefined ? await openHost({ bind: options.bind, isHandedOut, threads }) : source;
           try {
             const report = await scanTrusted(rememberReplies(scanned, memory), (trusted) =>
               probeHost(trusted, { signal: scanSignal }),

@@ -5,6 +5,7 @@ import { liveHints } from '../../host/live-hints.js';
 import { openHost, type OpenHostOptions } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
 import type { HostReport } from '../../host/report.js';
+import { rememberReplies, type ProbeMemory } from '../../kubelet/remembered-probe.js';
 import type { Log } from '../../log/log.js';
 import { winstonLog, type LogFormat, type LogLevel } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';
@@ -15,6 +16,11 @@ export interface ReaderCommandOptions extends Pick<OpenHostOptions, 'root' | 'ca
   readonly rescanSeconds: number;
   readonly logLevel: LogLevel;
   readonly logFormat: LogFormat;
+}
+
+interface KeptBetweenLooks {
+  readonly threads: CallThreads;
+  readonly memory: ProbeMemory;
 }
 
 /** A device may take 30 s and more to open; the agent shall have the answers of the others meanwhile. */
@@ -34,8 +40,9 @@ export async function runReader(options: ReaderCommandOptions, io: CliIo): Promi
     : new ChangeBell({ hints: await liveHints(), rescanMs: options.rescanSeconds * 1000 });
   try {
     let told = '';
+    const memory: ProbeMemory = new Map();
     do {
-      told = await read({ ...options, threads }, io.signal, log, told);
+      told = await read({ ...options, threads, memory }, io.signal, log, told);
     } while (bell !== undefined && !io.signal.aborted && (await bell.next(io.signal)) !== 'end');
   } finally {
     bell?.close();
@@ -45,14 +52,17 @@ export async function runReader(options: ReaderCommandOptions, io: CliIo): Promi
 
 /** @returns what it logged, so that the next turn logs only what is new */
 async function read(
-  { root, cachePath, once, threads }: ReaderCommandOptions & { readonly threads: CallThreads },
+  { root, cachePath, once, threads, memory }: ReaderCommandOptions & KeptBetweenLooks,
   signal: AbortSignal,
   log: Log,
   told: string,
 ): Promise<string> {
   const source = await openHost({ root, cachePath, threads });
   try {
-    const report = await probeHost(source, { signal, patienceMs: once ? undefined : PATIENCE_MS });
+    const report = await probeHost(rememberReplies(source, memory), {
+      signal,
+      patienceMs: once ? undefined : PATIENCE_MS,
+    });
     const counts = countsOf(report);
     const summary = JSON.stringify([counts, report.findings]);
     if (summary === told) return told;
