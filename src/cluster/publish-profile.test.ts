@@ -27,10 +27,12 @@ beforeEach(async () => {
   clock = Date.parse('2026-06-01T12:00:00Z');
   stored = undefined;
   refuse = 0;
-  wire.answer(({ method, body }, response) => {
+  wire.answer(({ method, path, body }, response) => {
     if (refuse > 0) {
       refuse--;
       sendStatus(response, 503, 'ServiceUnavailable', 'etcd is away');
+    } else if (stored === undefined && path.endsWith('/status')) {
+      sendStatus(response, 404, 'NotFound', 'no such profile'); // a status is applied to what is there
     } else if (method === 'PATCH') {
       stored = { ...stored, ...(JSON.parse(body) as object) };
       sendJson(response, 200, stored);
@@ -67,13 +69,15 @@ describe('publishing', () => {
     });
   });
 
-  test('renews the status when it grew old, not the spec', async () => {
+  test('renews the status when it grew old, not the spec, by one request', async () => {
     const one = publisher();
     await one.publish(report);
     clock += 9 * MINUTE;
     expect(await one.publish(report)).toBe('nothing');
     clock += 2 * MINUTE;
+    wire.received.length = 0;
     expect(await one.publish(report)).toBe('status');
+    expect(wire.received).toHaveLength(1);
     expect(stored).toMatchObject({
       status: {
         renewedAt: '2026-06-01T12:11:00.000Z',
@@ -102,6 +106,27 @@ describe('publishing', () => {
     wire.received.length = 0;
     expect(await publisher().publish(report)).toBe('status');
     expect(writes()).toEqual(['PATCH status']);
+  });
+
+  test('a restart leaves the time at which the condition changed', async () => {
+    await publisher().publish(report);
+    clock += MINUTE;
+    await publisher().publish(report);
+    expect(stored).toMatchObject({
+      status: {
+        renewedAt: '2026-06-01T12:01:00.000Z',
+        conditions: [{ lastTransitionTime: '2026-06-01T12:00:00Z' }],
+      },
+    });
+  });
+
+  test('a profile that was deleted is written again after the renewal that missed it', async () => {
+    const one = publisher();
+    await one.publish(report);
+    stored = undefined;
+    clock += 11 * MINUTE;
+    expect(await one.publish(report)).toBe('failed');
+    expect(await one.publish(report)).toBe('both');
   });
 
   test('a failure is made good by the next scan, with a look at what is stored', async () => {

@@ -5,7 +5,12 @@ import { completeness, describeNode } from './describe-node.js';
 import type { KubeClient } from './kube-client.js';
 import { isKubeError } from './kube-error.js';
 import { NODE_PROFILES } from './node-profile.js';
-import { nodeProfileSpec, nodeProfileStatus, type NodeProfileSpec } from './node-profile-schema.js';
+import {
+  nodeProfileSpec,
+  nodeProfileStatus,
+  type NodeProfileSpec,
+  type NodeProfileStatus,
+} from './node-profile-schema.js';
 import { apiVersionOf, type KubeObject, type Manifest } from './resource.js';
 
 export interface PublishOptions {
@@ -21,17 +26,21 @@ export interface PublishOptions {
   readonly random?: () => number;
 }
 
+type Condition = NonNullable<NodeProfileStatus['conditions']>[number];
+
 const FIELD_MANAGER = 'vsmmu-agent';
 const RENEW_MS = 600_000;
 
 /**
  * Keeps the node's own NodeProfile: its spec is written when the host changed and never otherwise, its status is
  * renewed now and then, so that a reader knows a dead agent from a quiet host. 5,000 nodes renewing every ten minutes
- * are eight small writes a second.
+ * are eight small requests a second.
  */
 export class ProfilePublisher {
   readonly #options: PublishOptions;
   #written: string | undefined;
+  /** As it was written last: when its status changed need not be asked again. */
+  #condition: Condition | undefined;
   #renewedAt = -Infinity;
   #renewAfter = 0;
   #waiting: HostReport | undefined;
@@ -61,6 +70,7 @@ export class ProfilePublisher {
       if (signal?.aborted === true) return 'nothing';
       // Somebody may have deleted or changed it meanwhile: look again the next time.
       this.#written = undefined;
+      this.#condition = undefined;
       log.warn('node profile not written', { node, error: messageOf(error), ...codeOf(error) });
       return 'failed';
     }
@@ -118,6 +128,11 @@ export class ProfilePublisher {
     }
   }
 
+  async #storedCondition(type: string, signal: AbortSignal | undefined): Promise<Condition | undefined> {
+    const status = nodeProfileStatus.safeParse((await this.#current(signal))?.['status'] ?? {});
+    return status.success ? status.data.conditions?.find((one) => one.type === type) : undefined;
+  }
+
   async #writeStatus(
     report: HostReport,
     spec: NodeProfileSpec,
@@ -126,18 +141,18 @@ export class ProfilePublisher {
     const now = this.#now();
     const renewedAt = new Date(now).toISOString();
     const condition = completeness(report, spec);
-    const before = nodeProfileStatus.safeParse((await this.#current(signal))?.['status'] ?? {});
-    const old = before.success
-      ? before.data.conditions?.find(({ type }) => type === condition.type)
-      : undefined;
+    this.#condition ??= await this.#storedCondition(condition.type, signal);
+    const old = this.#condition;
     const lastTransitionTime =
       old?.status === condition.status ? old.lastTransitionTime : `${renewedAt.slice(0, 19)}Z`;
-    const status = { renewedAt, conditions: [{ ...condition, lastTransitionTime }] };
+    const written = { ...condition, lastTransitionTime };
+    const status = { renewedAt, conditions: [written] };
     await this.#options.client.apply(NODE_PROFILES, this.#manifest({ status }), {
       ...this.#applyOptions(signal),
       subresource: 'status',
     });
     const { renewMs = RENEW_MS, random = Math.random } = this.#options;
+    this.#condition = written;
     this.#renewedAt = now;
     this.#renewAfter = renewMs * (0.8 + 0.2 * random());
   }
