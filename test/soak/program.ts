@@ -32,6 +32,8 @@ export interface ProgramSeries {
   readonly live: Series;
   /** MiB of the process' own memory right after that collection: live, kept by V8 for later, or the allocator's. */
   readonly anonymous: Series;
+  /** MiB of live memory that are objects, without buffers. */
+  readonly objects: Series;
   /** MiB that V8 has of it for its heap, used or not. */
   readonly heap: Series;
   readonly rss: Series;
@@ -141,6 +143,7 @@ export class Program {
     return {
       live: collected.map(({ at, heapUsed, external }) => ({ at, value: (heapUsed + external) / MIB })),
       anonymous: collected.map(({ at, anonymous }) => ({ at, value: anonymous / MIB })),
+      objects: collected.map(({ at, heapUsed }) => ({ at, value: heapUsed / MIB })),
       heap: collected.map(({ at, heapTotal }) => ({ at, value: heapTotal / MIB })),
       rss: outside('rss'),
       fds: outside('fds'),

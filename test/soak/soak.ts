@@ -39,7 +39,8 @@ const CA_SECONDS = 300;
 const WEBHOOKS = '/apis/admissionregistration.k8s.io/v1';
 
 const LIMITS: Readonly<Partial<Record<keyof ProgramSeries, Limit>>> = {
-  live: { what: 'live memory', unit: 'MiB', growth: 1 },
+  // Requests under way when it is looked at hold up to 3 MiB of buffers.
+  live: { what: 'live memory', unit: 'MiB', growth: 2 },
   anonymous: { what: 'anonymous memory', unit: 'MiB', growth: 4 },
   fds: { what: 'file descriptors', unit: '', growth: 4 },
   timers: { what: 'timers', unit: '', growth: 4 },
