@@ -1,3 +1,6 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -9,6 +12,18 @@ export function bundle(entry, dir, name) {
 /** The same for a module that stands nowhere, its imports as of the repository's root. */
 export function bundleSource(contents, dir, name) {
   return buildFile({ stdin: { contents, resolveDir: process.cwd(), loader: 'ts' } }, join(dir, name));
+}
+
+/** Runs a module to its end, in sight of whoever called. @returns {Promise<number>} its exit status */
+export async function runModule(entry, args, { nodeOptions = [] } = {}) {
+  const dir = mkdtempSync(join(tmpdir(), 'vsmmu-module-'));
+  try {
+    const file = await bundle(entry, dir, 'module.mjs');
+    const { status } = spawnSync(process.execPath, [...nodeOptions, file, ...args], { stdio: 'inherit' });
+    return status ?? 1;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
 
 async function buildFile(what, outfile) {

@@ -25,6 +25,8 @@ const COMPACTION_SECONDS = 300;
 /** Of the controller's own writes (src/fleet/controller.ts). */
 const LABELS_PER_SECOND = 50;
 const DAY_SECONDS = 86_400;
+/** Both follow profiles, policies, baselines and namespaces; a webhook with DRA claims, their templates and classes; a controller VMIs and nodes. */
+export const watchesOf = (dra: boolean) => ({ webhook: dra ? 7 : 4, controller: 6 });
 
 export interface Load {
   /** A second, with nothing changing. */
@@ -57,6 +59,7 @@ export function loadOf(fleet: Fleet, sizes: Sizes, day: AgentDay, held: Held): L
   const perSecond = (aDay: number) => (nodes * aDay) / DAY_SECONDS;
   const renewals = perSecond(day.renewals);
   const followers = webhooks + controllers;
+  const each = watchesOf(dra);
   const sliceBytes = dra ? sizes.slice * sizes.slices : 0;
   const etcdBytesPerSecond = perSecond(day.writes) * sizes.profile;
   return {
@@ -65,8 +68,8 @@ export function loadOf(fleet: Fleet, sizes: Sizes, day: AgentDay, held: Held): L
     etcdBytesPerSecond,
     etcdHistoryMiB: (etcdBytesPerSecond * COMPACTION_SECONDS) / MIB,
     etcdObjectsMiB: (nodes * (sizes.profile + sliceBytes)) / MIB,
-    // Agents watch their own slices only; webhooks the profiles, policies, baselines, namespaces; controllers VMIs and nodes too.
-    watches: (dra ? nodes : 0) + webhooks * 4 + controllers * 6,
+    // Agents watch their own slices only.
+    watches: (dra ? nodes : 0) + webhooks * each.webhook + controllers * each.controller,
     watchBytesPerSecond:
       renewals * sizes.profile * followers +
       controllers * ((nodes / NODE_WRITE_SECONDS) * NODE_BYTES + startsPerSecond * VMI_UPDATES * VMI_BYTES),

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 
 import { agentDay, held, sizesOf } from './measure.js';
-import { loadOf, renewals, type Fleet, type Load } from './model.js';
+import { loadOf, renewals, watchesOf, type Fleet, type Load } from './model.js';
 import { hostReport } from './objects.js';
 
 const SMMUS = 4;
@@ -44,7 +44,15 @@ for (const nodes of values.nodes.map(number)) {
   const calm = renewals(nodes, { spreadSeconds: 600, scanSeconds: SCAN_SECONDS, random: Math.random });
   const together = renewals(nodes, { spreadSeconds: 0, scanSeconds: SCAN_SECONDS, random: Math.random });
   show(fleet, load, calm, together, kept);
-  results.push({ fleet, sizes, day, held: kept, load, renewals: { calm, together } });
+  results.push({
+    fleet,
+    sizes,
+    day,
+    held: kept,
+    watches: watchesOf(fleet.dra),
+    load,
+    renewals: { calm, together },
+  });
 }
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(results, undefined, 2)}\n`);
 

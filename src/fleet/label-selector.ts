@@ -37,10 +37,11 @@ export function mismatch(
   labels: Labels,
 ): string | undefined {
   for (const [key, value] of Object.entries(matchLabels)) {
-    if (labels[key] !== value) return `label ${key} is ${shown(labels[key])}, not ${value}`;
+    const own = valueOf(labels, key);
+    if (own !== value) return `label ${key} is ${shown(own)}, not ${value}`;
   }
   for (const requirement of matchExpressions) {
-    if (!holds(requirement, labels[requirement.key])) return requirementText(requirement, labels);
+    if (!holds(requirement, valueOf(labels, requirement.key))) return requirementText(requirement, labels);
   }
   return undefined;
 }
@@ -61,7 +62,12 @@ function holds({ operator, values = [] }: LabelRequirement, value: string | unde
 
 function requirementText({ key, operator, values = [] }: LabelRequirement, labels: Labels): string {
   const wanted = values.length === 0 ? operator : `${operator} ${values.join(', ')}`;
-  return `label ${key} is ${shown(labels[key])}, wanted: ${wanted}`;
+  return `label ${key} is ${shown(valueOf(labels, key))}, wanted: ${wanted}`;
+}
+
+/** A key may be a word that every object inherits, such as "constructor". */
+function valueOf(labels: Labels, key: string): string | undefined {
+  return Object.hasOwn(labels, key) ? labels[key] : undefined;
 }
 
 function shown(value: string | undefined): string {

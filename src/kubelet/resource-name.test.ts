@@ -1,4 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import {
   collisionOf,
   environmentVariable,
@@ -69,4 +70,17 @@ test('a name given twice is no collision with itself', () => {
 
 test('socket names of different resources differ', () => {
   expect(socketName(parseResourceName('a/b-c'))).not.toBe(socketName(parseResourceName('a-b/c')));
+});
+
+test('names that the kubelet takes have sockets of their own, in one folder', () => {
+  const name = fc
+    .stringMatching(/^[a-c0-9.-]{1,8}\/[A-Ca-c0-9._-]{1,8}$/)
+    .filter((text) => resourceNameFault(text) === undefined)
+    .map((text) => parseResourceName(text));
+  fc.assert(
+    fc.property(name, name, (one, other) => {
+      expect(socketName(one) === socketName(other)).toBe(one === other);
+      expect(socketName(one)).not.toMatch(/[/\0]|^\.\.?$/);
+    }),
+  );
 });

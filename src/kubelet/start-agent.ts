@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import type { EventRecorder, EventRecorderOptions } from '../cluster/event-recorder.js';
+import { joinSignals } from '../cluster/joined-signal.js';
 import { messageOf } from '../errors.js';
 import { DevicePlugin } from '../gen/kubelet/deviceplugin/v1beta1/api_pb.js';
 import { unixClient } from '../grpc/client.js';
@@ -80,7 +81,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   };
   const config = await openConfig(options, hooks, signal);
   const ended = new AbortController();
-  const until = AbortSignal.any([signal, ended.signal]);
+  const { signal: until } = joinSignals(signal, ended.signal);
   const written = await keepClaims(claims, options.stateDir, log);
   const agent = new Agent({
     ...options,

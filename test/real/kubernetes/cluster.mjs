@@ -132,6 +132,11 @@ export class Cluster {
     return status.token;
   }
 
+  /** Prometheus text of etcd's own metrics. */
+  async etcdMetrics() {
+    return (await fetch(`http://127.0.0.1:${this.#ports.client}/metrics`)).text();
+  }
+
   get auditLog() {
     return join(this.#folder, 'audit.log');
   }

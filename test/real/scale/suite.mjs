@@ -1,37 +1,46 @@
-// The simulation of a fleet (npm run simulate) held against a real kube-apiserver and etcd with NodeProfiles of 64 devices
-// each, and a real webhook that follows them. VSMMU_SCALE_NODES=1000 makes it the size that docs/scaling.md names.
+// The simulation of a fleet (npm run simulate) held against a real kube-apiserver and etcd: the agents' own publisher
+// keeps NodeProfiles of 64 devices each, a real webhook and a real controller follow them, and what the API server and
+// etcd count is compared. VSMMU_SCALE_NODES=1000 makes it the size that docs/scaling.md names.
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { build } from 'esbuild';
+import { bundle } from '../../../bench/bundle.mjs';
 import { installCrds } from '../fleet/crds.mjs';
-import { Authority } from '../kubernetes/certificates.mjs';
+import { residentMiB, swarm } from '../fleet/swarm.mjs';
 import { Cluster } from '../kubernetes/cluster.mjs';
 import { eventually } from '../kubernetes/eventually.mjs';
 import { writeKubeconfig } from '../kubernetes/kubeconfig.mjs';
+import { installVmiCrd } from '../kubernetes/kubevirt-crd.mjs';
+import { loadProduct } from '../kubernetes/product.mjs';
+import { Follower } from './follower.mjs';
+import { meters } from './meters.mjs';
 
 const sizes = 'a stored NodeProfile of 64 devices has the simulated size';
+const requests = 'a renewal is as many requests as simulated';
+const stored = 'etcd takes as many bytes for a renewal of all as simulated, and keeps as many';
+const watches = 'webhook and controller keep as many watches as simulated, and get as many bytes';
 const follows = 'a webhook that follows all of them needs the simulated memory';
-const stored = 'etcd grows by what is simulated, and a renewal of all by no more';
 
 const NODES = Number(process.env.VSMMU_SCALE_NODES ?? 250);
 const DEVICES = 64;
-const SWARM = 16;
 const PROFILES = '/apis/vsmmu.io/v1alpha1/nodeprofiles';
 const MIB = 1024 * 1024;
+const RENEWAL_MS = 11 * 60_000;
 
 export const suite = {
   name: 'scale',
   needs: 'Go, for kube-apiserver and etcd; openssl',
   timeoutMinutes: NODES > 500 ? 25 : 8,
-  checks: [sizes, follows, stored],
+  checks: [sizes, requests, stored, watches, follows],
   async run(ctx) {
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-scale-'));
     const cluster = await Cluster.start(ctx);
     try {
+      await installVmiCrd(ctx, cluster);
       await installCrds(ctx, cluster);
+      await cluster.admin.create('/api/v1/namespaces', { metadata: { name: 'vsmmu-system' } });
       await checks(ctx, cluster, folder);
     } finally {
       await cluster.stop();
@@ -42,42 +51,74 @@ export const suite = {
 
 async function checks(ctx, cluster, folder) {
   const simulated = await simulate(ctx, folder);
-  const { hostReport, profileObject } = await objects(ctx, folder);
-  const report = await hostReport(DEVICES, 4);
-  const { spec, status } = profileObject(report, 'node');
-  const webhook = await startWebhook(ctx, cluster, folder);
-  const before = { live: await webhook.liveMiB(), ...(await footprint(cluster)) };
-  await swarm((name) => cluster.admin.create(PROFILES, manifest(name, { spec })));
-  await swarm((name) => renew(cluster, name, status));
+  const kubeconfig = await writeKubeconfig(cluster, join(folder, 'kubeconfig'));
+  const idle = await meters(cluster);
+  const webhook = await Follower.webhook(ctx, folder, kubeconfig);
+  const withWebhook = await settled(cluster, 'watches');
+  const controller = await Follower.controller(ctx, folder, kubeconfig);
+  const empty = await settled(cluster, 'watches');
+  const live = await webhook.liveMiB();
+  const agents = await startAgents(ctx, cluster);
+  // A profile without its node is deleted by the controller.
+  await swarm(NODES, (n) => cluster.admin.create('/api/v1/nodes', { metadata: { name: agents.nameOf(n) } }));
 
-  await ctx.check(sizes, async () => {
-    const text = JSON.stringify(await cluster.admin.get(`${PROFILES}/${nameOf(0)}`));
-    ctx.log(`${text.length} bytes, simulated ${simulated.sizes.profile}`);
-    assert.ok(Math.abs(text.length / simulated.sizes.profile - 1) < 0.2);
+  const timed = async (what, act) => {
+    const begun = performance.now();
+    await act();
+    ctx.log(`${what} ${NODES} profiles: ${((performance.now() - begun) / 1000).toFixed(0)} s`);
+  };
+  await timed('written', () => agents.publish('both'));
+  const written = await settled(cluster, 'sent');
+  await timed('renewed', () => agents.publish('status'));
+  const renewed = await settled(cluster, 'sent');
+  const object = await cluster.admin.get(`${PROFILES}/${agents.nameOf(0)}`);
+  const near = (what, measured, expected, within = 0.2) => {
+    ctx.log(`${what}: ${round(measured)}, simulated ${round(expected)}`);
+    assert.ok(Math.abs(measured / expected - 1) < within, `${what}: ${measured}, simulated ${expected}`);
+  };
+
+  await ctx.check(sizes, () => {
+    near('bytes of a profile', Buffer.byteLength(JSON.stringify(object)), simulated.sizes.profile);
+  });
+  await ctx.check(requests, () => {
+    const { day } = simulated;
+    near(
+      'reads a renewal',
+      1 + (renewed.reads - written.reads) / NODES,
+      1 + (day.requests - day.writes) / day.renewals,
+    );
+    near('writes a renewal', (renewed.writes - written.writes) / NODES, day.writes / day.renewals);
+  });
+  await ctx.check(stored, () => {
+    near(
+      'MiB put by a renewal of all',
+      (renewed.put - written.put) / MIB,
+      (NODES * simulated.sizes.profile) / MIB,
+    );
+    // A creation and a renewal are three versions: spec, status, status.
+    near(
+      'MiB in use in etcd for three versions',
+      (renewed.inUse - empty.inUse) / MIB,
+      (3 * NODES * simulated.sizes.profile) / MIB,
+      0.5,
+    );
+  });
+  await ctx.check(watches, () => {
+    const { webhook: each, controller: one } = simulated.watches;
+    near('watches of a webhook', withWebhook.watches - idle.watches, each, 0.01);
+    near('watches of a controller', empty.watches - withWebhook.watches, one, 0.01);
+    near(
+      'MiB sent to two who follow',
+      (renewed.sent - written.sent) / MIB,
+      (2 * NODES * simulated.sizes.profile) / MIB,
+    );
   });
   await ctx.check(follows, async () => {
-    let grown = 0;
-    await eventually('the webhook has them all', async () => {
-      grown = (await webhook.liveMiB()) - before.live;
-      return grown > 0.5 * simulated.held.webhookMiB;
-    });
+    const grown = (await webhook.liveMiB()) - live;
+    near('MiB of live memory in a webhook', grown, simulated.held.webhookMiB, 0.5);
     ctx.log(
-      `${grown.toFixed(1)} MiB live, simulated ${simulated.held.webhookMiB.toFixed(1)}; ${(await webhook.rssMiB()).toFixed(0)} MiB resident`,
+      `resident: webhook ${round(await residentMiB(webhook.pid))} MiB, controller ${round(await residentMiB(controller.pid))} MiB`,
     );
-    assert.ok(grown < 1.5 * simulated.held.webhookMiB);
-  });
-  await ctx.check(stored, async () => {
-    const written = await footprint(cluster);
-    await swarm((name) => renew(cluster, name, { ...status, renewedAt: new Date().toISOString() }));
-    const renewed = await footprint(cluster);
-    const objectMiB = (NODES * simulated.sizes.profile) / MIB;
-    ctx.log(
-      `etcd: ${before.etcdMiB.toFixed(0)}, then ${written.etcdMiB.toFixed(0)}, after all renewed ${renewed.etcdMiB.toFixed(0)} MiB; ` +
-        `one version of all is ${objectMiB.toFixed(0)} MiB. API server: ${before.apiServerMiB.toFixed(0)} -> ${renewed.apiServerMiB.toFixed(0)} MiB resident`,
-    );
-    // Each write is a version of the whole object until it is compacted; bbolt's pages and index come on top.
-    assert.ok(written.etcdMiB - before.etcdMiB < 2 * 2 * objectMiB);
-    assert.ok(renewed.etcdMiB - written.etcdMiB < 2 * objectMiB);
   });
 }
 
@@ -89,96 +130,55 @@ async function simulate(ctx, folder) {
   return result;
 }
 
-async function objects(ctx, folder) {
-  const outfile = join(folder, 'objects.mjs');
-  await build({
-    entryPoints: [join(ctx.root, 'bench/scale/objects.ts')],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    external: ['koffi'],
-    banner: {
-      js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
-    },
-  });
-  return import(pathToFileURL(outfile).href);
-}
-
-/** A webhook that looks at its own memory after a collection, twice a second (test/soak/inside.cjs). */
-async function startWebhook(ctx, cluster, folder) {
-  const authority = await Authority.create(ctx, folder, 'ca');
-  const [certificate, key, samples] = ['tls.crt', 'tls.key', 'samples'].map((name) => join(folder, name));
-  await authority.issue({ certificate, key });
-  const kubeconfig = await writeKubeconfig(cluster, join(folder, 'kubeconfig'));
-  const child = ctx.start(
-    process.execPath,
-    [
-      ...[
-        '--require',
-        join(ctx.root, 'test/soak/inside.cjs'),
-        ctx.vsmmu,
-        'webhook',
-        '--listen',
-        '127.0.0.1:0',
-      ],
-      ...['--cluster', '--kubeconfig', kubeconfig, '--tls-cert', certificate, '--tls-key', key],
-    ],
-    { env: { ...process.env, SOAK_SAMPLES: samples, SOAK_SAMPLE_MS: '500', SOAK_COLLECT_EVERY: '1' } },
+/** The publisher of each node's agent, by a clock that jumps. */
+async function startAgents(ctx, cluster) {
+  const { KubeClient, ProfilePublisher, staticAccess } = await loadProduct(ctx);
+  const { hostReport } = await import(
+    pathToFileURL(
+      await bundle(
+        join(ctx.root, 'bench/scale/objects.ts'),
+        await ctx.cache('product-modules'),
+        'scale-objects.mjs',
+      ),
+    ).href
   );
-  let address = '';
-  child.stdout.on('data', (text) => (address += text));
-  child.stderr.resume();
-  await eventually('the webhook listens', () => address.includes('\n'), 60);
-  const lines = async () => (await readFile(samples, 'utf8').catch(() => '')).trim().split('\n');
+  const report = await hostReport(DEVICES, 4);
+  const client = new KubeClient(staticAccess(cluster.url, { ca: cluster.ca, token: cluster.adminToken }));
+  const log = Object.fromEntries(['debug', 'info', 'warn', 'error'].map((level) => [level, () => undefined]));
+  const nameOf = (n) => `node-${String(n).padStart(5, '0')}`;
+  let clock = Date.now();
+  const publishers = Array.from(
+    { length: NODES },
+    (_, n) => new ProfilePublisher({ client, node: nameOf(n), log, now: () => clock }),
+  );
   return {
-    async liveMiB() {
-      const count = (await lines()).length;
-      await eventually('it has looked at itself', async () => (await lines()).length > count + 1);
-      const { heapUsed, external } = JSON.parse((await lines()).at(-1));
-      return (heapUsed + external) / MIB;
+    nameOf,
+    /** All of them once, as after a renewal's time. @param {'both' | 'status'} expected what each writes */
+    async publish(expected) {
+      clock += RENEWAL_MS;
+      await swarm(NODES, async (n) =>
+        assert.equal(await publishers[n].publish(report, ctx.signal), expected),
+      );
     },
-    rssMiB: () => rssMiB(child.pid),
   };
 }
 
-function manifest(name, part) {
-  const own = part.spec === undefined ? part : { spec: { ...part.spec, node: name } };
-  return { apiVersion: 'vsmmu.io/v1alpha1', kind: 'NodeProfile', metadata: { name }, ...own };
+/** The meters once this one has stood still for a second. */
+async function settled(cluster, meter) {
+  let before = await meters(cluster);
+  return eventually(
+    `${meter} stands still`,
+    async () => {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      const now = await meters(cluster);
+      const still = now[meter] === before[meter];
+      before = now;
+      return still && now;
+    },
+    60,
+  );
 }
 
-function renew(cluster, name, status) {
-  return cluster.admin.patch(`${PROFILES}/${name}/status`, 'merge', { status });
-}
-
-function nameOf(n) {
-  return `node-${String(n).padStart(5, '0')}`;
-}
-
-async function swarm(task) {
-  let next = 0;
-  const worker = async () => {
-    while (next < NODES) await task(nameOf(next++));
-  };
-  await Promise.all(Array.from({ length: SWARM }, worker));
-}
-
-/** Resident memory of the API server and the size of etcd's database, MiB. */
-async function footprint(cluster) {
-  const folder = dirname(cluster.auditLog);
-  const { size } = await stat(join(folder, 'etcd/member/snap/db'));
-  return { etcdMiB: size / MIB, apiServerMiB: await rssOf(`--audit-log-path=${cluster.auditLog}`) };
-}
-
-/** Of the program with this argument. */
-async function rssOf(argument) {
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const words = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
-    if (words.includes(argument) && !words[0].endsWith('sh')) return rssMiB(pid);
-  }
-  return NaN;
-}
-
-async function rssMiB(pid) {
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+function round(value) {
+  return value.toFixed(value < 100 ? 1 : 0);
 }
