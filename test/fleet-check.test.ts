@@ -1,35 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
 
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { stringify } from 'yaml';
+import { file, GPU, GRACE, HOSTS, policy, useFolder, vsmmu } from './fleet-commands.js';
 
-import { runProgram } from '../src/cli/program.js';
-import { capturedIo } from './captured-io.js';
-
-const DEMO = 'src/cli/demo/two-gpu-host';
-const GRACE = 'test/fixtures/hosts/grace-2gpu';
-const HOSTS = ['--host', DEMO, '--host', GRACE];
-const GPU = 'vsmmu.io/10de-2941-ats';
-
-let dir: string;
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'check-'));
-});
-afterEach(() => rm(dir, { recursive: true, force: true }));
-
-async function file(name: string, ...objects: readonly unknown[]): Promise<string> {
-  const path = join(dir, name);
-  await writeFile(path, objects.map((object) => stringify(object, { version: '1.1' })).join('---\n'));
-  return path;
-}
-
-async function vsmmu(...args: readonly string[]) {
-  const io = capturedIo();
-  const status = await runProgram(args, io);
-  return { status, out: io.out(), err: io.err() };
-}
+useFolder();
 
 interface VmiShape {
   readonly gpus?: readonly string[];
@@ -47,12 +20,6 @@ function vmi({ gpus = [GPU], hostDevices = [], annotations = {} }: VmiShape = {}
     spec: { domain: { devices: { gpus: requests(gpus), hostDevices: requests(hostDevices) } } },
   };
 }
-const policy = (name: string, spec: Readonly<Record<string, unknown>>) => ({
-  apiVersion: 'vsmmu.io/v1alpha1',
-  kind: 'Policy',
-  metadata: { name },
-  spec,
-});
 
 describe('vsmmu check -f', () => {
   const check = async (shape: VmiShape, ...objects: readonly unknown[]) => {

@@ -1,34 +1,8 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
 
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { stringify } from 'yaml';
+import { DEMO, file, GPU, HOSTS, policy, text, useFolder, vsmmu } from './fleet-commands.js';
 
-import { runProgram } from '../src/cli/program.js';
-import { capturedIo } from './captured-io.js';
-
-const DEMO = 'src/cli/demo/two-gpu-host';
-const GRACE = 'test/fixtures/hosts/grace-2gpu';
-const HOSTS = ['--host', DEMO, '--host', GRACE];
-
-let dir: string;
-beforeEach(async () => {
-  dir = await mkdtemp(join(tmpdir(), 'explain-'));
-});
-afterEach(() => rm(dir, { recursive: true, force: true }));
-
-async function file(name: string, ...objects: readonly unknown[]): Promise<string> {
-  const path = join(dir, name);
-  await writeFile(path, objects.map((object) => stringify(object, { version: '1.1' })).join('---\n'));
-  return path;
-}
-
-async function vsmmu(...args: readonly string[]) {
-  const io = capturedIo();
-  const status = await runProgram(args, io);
-  return { status, out: io.out(), err: io.err() };
-}
+useFolder();
 
 const vmi = (devices: readonly string[], metadata: Readonly<Record<string, unknown>> = {}) => ({
   apiVersion: 'kubevirt.io/v1',
@@ -36,19 +10,12 @@ const vmi = (devices: readonly string[], metadata: Readonly<Record<string, unkno
   metadata: { name: 'train', namespace: 'ml', ...metadata },
   spec: { domain: { devices: { gpus: devices.map((deviceName, i) => ({ name: `gpu${i}`, deviceName })) } } },
 });
-const policy = (name: string, spec: Readonly<Record<string, unknown>>) => ({
-  apiVersion: 'vsmmu.io/v1alpha1',
-  kind: 'Policy',
-  metadata: { name },
-  spec,
-});
 const baseline = (name: string) => ({
   apiVersion: 'vsmmu.io/v1alpha1',
   kind: 'Baseline',
   metadata: { name },
   spec: { nodeSelector: {} },
 });
-const GPU = 'vsmmu.io/10de-2941-ats';
 
 async function explain(args: readonly string[]) {
   const { status, out, err } = await vsmmu('explain', 'vmi', ...args, '-o', 'json');
@@ -57,7 +24,7 @@ async function explain(args: readonly string[]) {
 }
 
 interface Explanation {
-  readonly touched: { readonly value: boolean; readonly because: string };
+  readonly touched: { readonly value: boolean | 'unknown'; readonly because: string };
   readonly unresolved?: { readonly message: string };
   readonly nodes: readonly {
     readonly node: string;
@@ -230,8 +197,7 @@ describe('vsmmu explain vmi', () => {
   });
 
   test('broken YAML is refused with line and column', async () => {
-    const path = join(dir, 'broken.yaml');
-    await writeFile(path, 'kind: Policy\nmetadata: [\n');
+    const path = await text('broken.yaml', 'kind: Policy\nmetadata: [\n');
     const { status, err } = await vsmmu('explain', 'vmi', '-f', path, '--host', DEMO);
     expect(status).toBe(3);
     expect(err).toContain(`error[UNREADABLE_FILE] at ${path}:3:`);
@@ -321,5 +287,127 @@ describe('vsmmu nodes and status, on recordings', () => {
     expect(out).toMatch(/^nodes with a profile +2$/m);
     expect(out).toMatch(/^silver +on +off +16 +48 +off +2 +0$/m);
     expect(out).toContain('finding: Policy all names Baseline gold, which does not exist');
+  });
+});
+
+describe('a VMI that asks by ResourceClaims', () => {
+  const claiming = (...references: readonly Readonly<Record<string, string>>[]) => ({
+    apiVersion: 'kubevirt.io/v1',
+    kind: 'VirtualMachineInstance',
+    metadata: { name: 'train', namespace: 'ml' },
+    spec: {
+      domain: {
+        devices: {
+          gpus: references.map((_, i) => ({ name: `g${i}`, claimName: `c${i}`, requestName: 'one' })),
+        },
+      },
+      resourceClaims: references.map((reference, i) => ({ name: `c${i}`, ...reference })),
+    },
+  });
+  const dra = (kind: string, name: string, spec: unknown, metadata: object = {}) => ({
+    apiVersion: 'resource.k8s.io/v1',
+    kind,
+    metadata: { name, ...metadata },
+    spec,
+  });
+  const requests = (deviceClassName: string) => ({
+    devices: { requests: [{ name: 'one', exactly: { deviceClassName } }] },
+  });
+  const template = (name: string, className: string) =>
+    dra('ResourceClaimTemplate', name, { spec: requests(className) });
+  const deviceClass = (name: string, driver: string) =>
+    dra('DeviceClass', name, { selectors: [{ cel: { expression: `device.driver == "${driver}"` } }] });
+  const ours = deviceClass('vsmmu.io', 'vsmmu.io');
+  const foreign = deviceClass('foreign', 'gpu.example');
+  const explained = async (instance: unknown, ...objects: readonly unknown[]) =>
+    explain([
+      '-f',
+      await file('vmi.yaml', instance),
+      ...HOSTS,
+      '--objects',
+      await file('o.yaml', ...objects),
+    ]);
+  const two = { resourceClaimTemplateName: 'two' };
+
+  test('of ours, by a template: which devices it gets nobody can say, and why', async () => {
+    const { status, explanation } = await explained(claiming(two), template('two', 'vsmmu.io'), ours);
+    expect(status).toBe(0);
+    expect(explanation.touched).toEqual({
+      value: true,
+      because: 'its ResourceClaims ask for devices of vsmmu.io',
+    });
+    const why = expect.stringMatching(/unknown, because .* decides by selectors/) as unknown;
+    expect(explanation.nodes.map(({ fits, reasons }) => [fits, reasons])).toEqual([
+      ['partly', [why]],
+      ['partly', [why]],
+    ]);
+    // What each of the node's SMMUs would give is known all the same.
+    expect(explanation.nodes[1]?.smmus.map(({ vsmmu: one }) => one)).toMatchObject([
+      { ril: 'on', ssidsize: 20 },
+      { ril: 'off', ssidsize: 16 },
+    ]);
+  });
+
+  test('of ours, by a claim of its namespace; one of another namespace is another', async () => {
+    const claim = (namespace: string) => dra('ResourceClaim', 'mine', requests('vsmmu.io'), { namespace });
+    const instance = claiming({ resourceClaimName: 'mine' });
+    expect((await explained(instance, claim('ml'), ours)).explanation.touched.value).toBe(true);
+    expect((await explained(instance, claim('other'), ours)).explanation.touched).toEqual({
+      value: 'unknown',
+      because: 'ResourceClaim mine cannot be found',
+    });
+  });
+
+  test("another driver's: it is left alone", async () => {
+    const { explanation } = await explained(claiming(two), template('two', 'foreign'), foreign);
+    expect(explanation).toMatchObject({
+      touched: { value: false, because: expect.stringContaining('nor do its ResourceClaims') as unknown },
+      nodes: [],
+    });
+  });
+
+  test('what is not there leaves it unknown, and is no finding', async () => {
+    for (const objects of [[policy('p', {})], [template('two', 'gone')]]) {
+      const { status, explanation } = await explained(claiming(two), ...objects);
+      expect(status).toBe(0);
+      expect(explanation).toMatchObject({ touched: { value: 'unknown' }, nodes: [] });
+      expect(explanation.touched.because).toMatch(
+        /^(ResourceClaimTemplate two|DeviceClass gone) cannot be found$/,
+      );
+    }
+    const path = await file('vmi.yaml', claiming(two));
+    const { out } = await vsmmu('explain', 'vmi', '-f', path, ...HOSTS);
+    expect(out).toContain(
+      'ml/train: whether vsmmu serves it is unknown, because ResourceClaimTemplate two cannot be found\n',
+    );
+    const check = await vsmmu('check', '-f', path, ...HOSTS);
+    expect([check.status, check.out]).toEqual([
+      0,
+      expect.stringContaining(
+        'note: whether vsmmu serves it is unknown: ResourceClaimTemplate two',
+      ) as unknown,
+    ]);
+  });
+
+  test('marked by the webhook, as one that was created: its claims count as much', async () => {
+    const instance = claiming(two);
+    const marked = {
+      ...instance,
+      metadata: { ...instance.metadata, annotations: { 'vsmmu.io/require': '' } },
+    };
+    const { explanation } = await explained(marked, template('two', 'vsmmu.io'), ours);
+    expect(explanation.touched).toEqual({ value: true, because: 'it states requirements' });
+    expect(explanation.nodes.map(({ fits }) => fits)).toEqual(['partly', 'partly']);
+    // What it states requirements for is somebody else's device: any node does.
+    const other = await explained(marked, template('two', 'foreign'), foreign);
+    expect(other.explanation.nodes.map(({ fits }) => fits)).toEqual(['yes', 'yes']);
+  });
+
+  test('an object that is no claim is refused with its name', async () => {
+    const path = await file('vmi.yaml', claiming(two));
+    const broken = await file('o.yaml', dra('ResourceClaimTemplate', 'two', { spec: { devices: 1 } }));
+    const { status, err } = await vsmmu('explain', 'vmi', '-f', path, ...HOSTS, '--objects', broken);
+    expect(status).toBe(3);
+    expect(err).toContain('error[UNREADABLE_FILE] at ResourceClaimTemplate two');
   });
 });

@@ -8,6 +8,7 @@ import {
   REQUIRE_ANNOTATION,
   RESOLVED_ANNOTATION,
 } from '../kubevirt/annotations.js';
+import type { ClaimedDevices } from '../kubevirt/claimed-devices.js';
 import { checkSidecars } from '../kubevirt/hook-sidecars.js';
 import { parseRequire } from '../kubevirt/require.js';
 import { wishesOfVmi } from '../kubevirt/set-annotation.js';
@@ -37,7 +38,7 @@ const NO_HOOK = { image: '', imagePullPolicy: 'IfNotPresent' } as const;
 const NODES_NAMED = 5;
 
 /** What webhook, scheduler and nodes would say of a VMI that is about to be created; nothing is created. */
-export function checkVmi(vmi: Vmi, labels: VmiLabels, fleet: Fleet): VmiCheck {
+export function checkVmi(vmi: Vmi, labels: VmiLabels, fleet: Fleet, claimed?: ClaimedDevices): VmiCheck {
   const annotations = vmi.annotations ?? {};
   const unreadable = [
     ...findingOf(() => wishesOfVmi(vmi)),
@@ -56,13 +57,15 @@ export function checkVmi(vmi: Vmi, labels: VmiLabels, fleet: Fleet): VmiCheck {
       : [`annotation ${RESOLVED_ANNOTATION} is the webhook's: it takes it away when the VMI is created`];
   if (unreadable.length > 0)
     return { findings: [...unreadable, ...doubled], notes: forged, explanation: undefined };
-  const explanation = explainVmi(vmi, labels, fleet);
+  const explanation = explainVmi(vmi, labels, fleet, claimed);
   const { findings, notes } = judge(explanation);
   return { findings: [...doubled, ...findings], notes: [...forged, ...notes], explanation };
 }
 
 function judge({ touched, policy, unresolved, nodes }: VmiExplanation): Omit<VmiCheck, 'explanation'> {
-  if (!touched.value) return { findings: [], notes: [`vsmmu leaves it alone: ${touched.because}`] };
+  if (touched.value === false) return { findings: [], notes: [`vsmmu leaves it alone: ${touched.because}`] };
+  if (touched.value === 'unknown')
+    return { findings: [], notes: [`whether vsmmu serves it is unknown: ${touched.because}`] };
   if (unresolved !== undefined) {
     const { message, remedy } = unresolved;
     if (policy.onUnresolved.value === 'leave')

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { ClaimRequest } from '../cluster/claim-requests.js';
+import type { ClaimedDevices } from '../kubevirt/claimed-devices.js';
 import { type DeviceRequest, parseVmi, type Vmi } from '../kubevirt/vmi.js';
 import type { ReviewHandler } from './https-server.js';
 import { isVmi } from './mutate.js';
@@ -12,13 +13,6 @@ export interface ClaimCaches {
   readonly templates: { get(name: string, namespace: string): readonly ClaimRequest[] | undefined };
   /** Does the class select devices of ours? */
   readonly classes: { get(name: string): boolean | undefined };
-}
-
-/** Whose devices a VMI asks for by its claims. */
-export interface ClaimedDevices {
-  readonly ours: boolean;
-  /** What it names and nobody knows yet: "ResourceClaimTemplate two-gpus". */
-  readonly unknown: readonly string[];
 }
 
 /** @param namespace the request's: the object itself may lack it */

@@ -38,7 +38,7 @@ export function fleetOptions(command: Command, without = 'the cluster'): Command
     .addOption(
       new Option(
         '--objects <file>',
-        'with --host: Policy, Baseline, Namespace and Node objects, YAML or JSON',
+        'with --host: Policy, Baseline, Namespace, Node and claim objects, YAML or JSON',
       )
         .argParser(collect)
         .default([], 'none'),

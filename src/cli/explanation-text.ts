@@ -1,4 +1,4 @@
-import type { VmiExplanation } from '../fleet/explain-vmi.js';
+import { servedText, type VmiExplanation } from '../fleet/explain-vmi.js';
 import type { NodeFit, SmmuOutcome } from '../fleet/node-fit.js';
 import { POLICY_PROPERTIES } from '../fleet/policy.js';
 import { type Column, renderTable } from './output.js';
@@ -7,14 +7,15 @@ import { type Column, renderTable } from './output.js';
 export function renderExplanation(explanation: VmiExplanation, wide: boolean): string {
   const { vmi, touched, unresolved, nodes } = explanation;
   const parts = [
-    `${vmi}: ${touched.value ? 'vsmmu serves it' : 'vsmmu leaves it alone'}, because ${touched.because}\n`,
+    `${vmi}: ${servedText(touched)}, because ${touched.because}\n`,
     renderVerdicts(explanation),
     renderSettings(explanation),
   ];
   if (unresolved !== undefined)
     parts.push(`Not resolved: ${unresolved.message}\n  remedy: ${unresolved.remedy}\n`);
-  else if (touched.value) parts.push(renderNodes(explanation, wide));
-  if (touched.value && unresolved === undefined && nodes.length === 0) parts.push('No node has a profile.\n');
+  else if (touched.value === true) parts.push(renderNodes(explanation, wide));
+  if (touched.value === true && unresolved === undefined && nodes.length === 0)
+    parts.push('No node has a profile.\n');
   return parts.filter((part) => part !== '').join('\n');
 }
 

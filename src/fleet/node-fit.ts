@@ -12,6 +12,8 @@ import { defaultResourceOf, isDefaultResource } from './profile-host.js';
 export interface NodeWish {
   /** Resource name of each device request that is one of ours; twice where two are asked for. */
   readonly resources: readonly string[];
+  /** Does it also ask by ResourceClaims? Which of a node's devices these get, selectors in CEL decide. */
+  readonly anyDevice?: boolean;
   readonly asked: AskedVsmmu;
   /** vfio-pci `ats` that is asked for of a device. Default auto. */
   readonly deviceAts?: (device: DeviceFeatures) => OnOffAuto;
@@ -55,7 +57,7 @@ export interface NodeFit {
 /** Would the VM start on the node, and with what? Free or taken devices count alike: that is the scheduler's business. */
 export function fitNode(profile: NodeProfile, wish: NodeWish, facts: NodeFacts = {}): NodeFit {
   const { node } = profile;
-  const candidates = candidatesOf(profile, wish.resources, facts.capacity);
+  const candidates = candidatesOf(profile, wish, facts.capacity);
   const smmus = outcomes(profile, candidates.devices, wish);
   const unresolved = smmus.filter(({ errors }) => errors.length > 0);
   const hard = [...(facts.barred ?? []), ...candidates.missing];
@@ -74,7 +76,7 @@ interface Candidates {
 
 function candidatesOf(
   profile: NodeProfile,
-  resources: readonly string[],
+  { resources, anyDevice = false }: NodeWish,
   capacity: NodeFacts['capacity'],
 ): Candidates {
   const wanted = new Map<string, number>();
@@ -91,6 +93,15 @@ function candidatesOf(
       missing.push(shortage(resource, count, Math.min(has, ready.length), unready));
     else if (!isDefaultResource(resource))
       unclear.push(`profiles do not tell which devices are ${resource}: any of its ready ones may be`);
+  }
+  if (anyDevice) {
+    const ready = [...profile.devices].flatMap(([bdf, device]) => (device.ready ? [bdf] : []));
+    for (const bdf of ready) devices.add(bdf);
+    if (ready.length === 0) missing.push('it has no device that a ResourceClaim could get');
+    else
+      unclear.push(
+        "which of its devices a ResourceClaim gets is unknown, because Kubernetes' scheduler decides by selectors: any of its ready ones may be",
+      );
   }
   return { devices: [...devices], missing, unclear };
 }

@@ -4,7 +4,7 @@ import { DomainRefused } from '../domain/refused.js';
 import { rewriteDomain, type RewriteOptions } from '../domain/rewrite.js';
 import { messageOf, VsmmuError } from '../errors.js';
 import type { EffectivePolicy, VmiLabels } from '../fleet/effective-policy.js';
-import { explainVmi, type Fleet } from '../fleet/explain-vmi.js';
+import { explainVmi, type Fleet, servedText } from '../fleet/explain-vmi.js';
 import { POLICY_PROPERTIES } from '../fleet/policy.js';
 import { policyForVmi } from '../fleet/policy-for-vmi.js';
 import { optionsOfVmi } from '../kubevirt/hook/rewrite.js';
@@ -27,9 +27,12 @@ export function pageVmOf(vmi: Vmi, labels: VmiLabels, profile: NodeProfile, flee
   return {
     key,
     node: profile.node,
-    served: `${touched.value ? 'vsmmu serves it' : 'vsmmu leaves it alone'}, because ${because}`,
+    served: `${servedText(touched)}, because ${because}`,
     settings: settingsOf(policy),
-    domain: touched.value && unresolved === undefined ? domainOf(vmi, labels, policy, profile, fleet) : null,
+    domain:
+      touched.value === true && unresolved === undefined
+        ? domainOf(vmi, labels, policy, profile, fleet)
+        : null,
   };
 }
 

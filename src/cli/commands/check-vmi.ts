@@ -4,6 +4,7 @@ import { renderNodes } from '../explanation-text.js';
 import type { CliIo } from '../io.js';
 import { isData, renderData, type TableFormat } from '../output.js';
 import { printable } from '../printable.js';
+import { readClaims } from '../read-claims.js';
 import { type FleetOptions, readFleet } from '../read-fleet.js';
 import { readVmi } from '../vmi-input.js';
 import { write } from '../write.js';
@@ -23,7 +24,8 @@ export async function runCheckVmi(file: string, options: CheckVmiOptions, io: Cl
   const view = await readFleet(options, io);
   const namespace = vmi.namespace === '' ? options.namespace : vmi.namespace;
   const about = { vmi: labels, namespace: view.namespaces.get(namespace) ?? {} };
-  const check = checkVmi(vmi, about, { ...view, resources: options.resource });
+  const claimed = await readClaims(vmi, namespace, options, io);
+  const check = checkVmi(vmi, about, { ...view, resources: options.resource }, claimed);
   const { output } = options;
   const ok = check.findings.length === 0;
   const text = isData(output)

@@ -5,6 +5,7 @@ import { renderExplanation } from '../explanation-text.js';
 import type { CliIo } from '../io.js';
 import { clusterClient } from '../kubeconfig.js';
 import { isData, renderData, type TableFormat } from '../output.js';
+import { readClaims } from '../read-claims.js';
 import { type FleetOptions, isOffline, readFleet } from '../read-fleet.js';
 import { type LabelledVmi, labelledVmi, readVmi } from '../vmi-input.js';
 import { write } from '../write.js';
@@ -36,6 +37,7 @@ export async function runExplainVmi(
       baselines: view.baselines,
       resources: options.resource,
     },
+    await readClaims(vmi, namespace, options, io),
   );
   const { output } = options;
   const text = isData(output)
@@ -68,5 +70,5 @@ async function theVmi(name: string | undefined, options: ExplainVmiOptions, io: 
 }
 
 function isFinding({ touched, unresolved, nodes }: VmiExplanation): boolean {
-  return touched.value && (unresolved !== undefined || nodes.every(({ fits }) => fits === 'no'));
+  return touched.value === true && (unresolved !== undefined || nodes.every(({ fits }) => fits === 'no'));
 }

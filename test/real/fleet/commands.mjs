@@ -16,6 +16,8 @@ import {
 
 export const COMMANDS = {
   explain: '`vsmmu explain vmi NAME` over a cluster: policy, nodes, values',
+  claims:
+    '`vsmmu explain vmi NAME` of one that asks by ResourceClaims looks at them, and says what it cannot know',
   overview: '`vsmmu status`, `nodes` and `baseline` over a cluster',
   checked: '`vsmmu check -f` over a cluster: what would be refused, and where the VMI could start',
 };
@@ -50,6 +52,34 @@ export async function commandChecks(ctx, cluster, file) {
     const missing = await vsmmu('explain', 'vmi', 'no-such');
     assert.equal(missing.status, 3);
     assert.match(missing.stderr, /error\[KUBE_NOT_FOUND\]/);
+  });
+
+  await ctx.check(COMMANDS.claims, async () => {
+    const dra = '/apis/resource.k8s.io/v1';
+    const selectors = [{ cel: { expression: 'device.driver == "vsmmu.io"' } }];
+    await admin.create(`${dra}/deviceclasses`, { metadata: { name: 'explained' }, spec: { selectors } });
+    const claiming = vmi('claiming');
+    claiming.spec.domain.devices = { gpus: [{ name: 'g', claimName: 'c', requestName: 'one' }] };
+    claiming.spec.resourceClaims = [{ name: 'c', resourceClaimTemplateName: 'explained' }];
+    await admin.create(VMIS, claiming);
+    const explained = async () => {
+      const { stdout, stderr } = await vsmmu('explain', 'vmi', 'claiming', '-o', 'json');
+      assert.equal(stderr, '');
+      return JSON.parse(stdout);
+    };
+    assert.equal((await explained()).touched.value, 'unknown');
+    const request = { name: 'one', exactly: { deviceClassName: 'explained' } };
+    await admin.create(`${dra}/namespaces/default/resourceclaimtemplates`, {
+      metadata: { name: 'explained' },
+      spec: { spec: { devices: { requests: [request] } } },
+    });
+    const { touched, nodes } = await explained();
+    assert.equal(touched.value, true);
+    const fit = nodes.find((one) => one.node === name);
+    assert.equal(fit.fits, 'partly');
+    assert.match(fit.reasons.join(), /decides by selectors/);
+    assert.equal(fit.smmus[0].vsmmu.ssidsize, 16);
+    await admin.delete(`${VMIS}/claiming`);
   });
 
   await ctx.check(COMMANDS.overview, async () => {
