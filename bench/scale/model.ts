@@ -15,6 +15,9 @@ export interface Fleet {
 /** Bytes of what others write, for the traffic they cause us; typical of KubeVirt 1.9 and of kubelets. */
 const NODE_BYTES = 12 * 1024;
 const VMI_BYTES = 20 * 1024;
+/** A ResourceClaim, written at creation, allocation, reservation and with its status; webhooks with --dra follow them. */
+const CLAIM_BYTES = 2 * 1024;
+const CLAIM_WRITES = 4;
 /** A kubelet writes its Node every 5 minutes where nothing changes (nodeStatusReportFrequency). */
 const NODE_WRITE_SECONDS = 300;
 /** Updates of a VMI from its creation to Running, and reviews that vsmmu gets of them: creation and hand-over, mutated and validated. */
@@ -72,7 +75,8 @@ export function loadOf(fleet: Fleet, sizes: Sizes, day: AgentDay, held: Held): L
     watches: (dra ? nodes : 0) + webhooks * each.webhook + controllers * each.controller,
     watchBytesPerSecond:
       renewals * sizes.profile * followers +
-      controllers * ((nodes / NODE_WRITE_SECONDS) * NODE_BYTES + startsPerSecond * VMI_UPDATES * VMI_BYTES),
+      controllers * ((nodes / NODE_WRITE_SECONDS) * NODE_BYTES + startsPerSecond * VMI_UPDATES * VMI_BYTES) +
+      (dra ? webhooks * startsPerSecond * CLAIM_WRITES * CLAIM_BYTES : 0),
     answerBytesPerSecond: perSecond(day.requests) * sizes.profile,
     webhookFollowCpu: (renewals * held.profileMs) / 1000,
     reviewsPerSecond: startsPerSecond * REVIEWS,
