@@ -147,17 +147,24 @@ export class CallThread {
   }
 }
 
+/** A probe asks so many devices at one time; more only where some are slow (src/host/probe.ts). */
+const AT_ONE_TIME = 4;
+/** Longer than the pause between two probes: who asks again and again does it on the same threads. */
+const IDLE_MS = 15 * 60_000;
+
 /**
- * Threads to ask devices on: as many as are busy at one time, each used again when it is free. What probes again and again
- * keeps one: each thread that ends leaves some 30 KiB behind in V8 and koffi, while one that waits takes 8 MiB for good.
+ * Threads to ask devices on: as many as are busy at one time, each used again when it is free. What probes again and
+ * again keeps them: each thread that ends leaves some 45 KiB behind in V8 and koffi (3.3.4, Node.js 20 and 24). One that
+ * waits takes 8 MiB, so that they end where nothing was asked for long: answers are remembered, and most probes ask none.
  */
 export class CallThreads {
-  readonly #kept: number;
+  readonly #keep: boolean;
   readonly #free: CallThread[] = [];
+  #idle: NodeJS.Timeout | undefined;
 
-  /** @param kept how many stay when a probe is over */
-  constructor(kept = 0) {
-    this.#kept = kept;
+  /** @param options keep: some stay when a probe is over */
+  constructor({ keep = false }: { readonly keep?: boolean } = {}) {
+    this.#keep = keep;
   }
 
   take(): CallThread {
@@ -165,11 +172,22 @@ export class CallThreads {
   }
 
   giveBack(thread: CallThread): void {
-    if (thread.usable) this.#free.push(thread);
+    if (!thread.usable) return;
+    this.#free.push(thread);
+    if (!this.#keep) return;
+    this.#idle ??= setTimeout(() => {
+      this.#idle = undefined;
+      this.#end(0).catch(() => undefined);
+    }, IDLE_MS).unref();
+    this.#idle.refresh();
   }
 
   /** A probe is over: ends those that are free, but for the ones to keep. One that is busy is ended by a later call. */
   async rest(): Promise<void> {
-    await Promise.all(this.#free.splice(this.#kept).map((thread) => thread.end()));
+    await this.#end(this.#keep ? AT_ONE_TIME : 0);
+  }
+
+  async #end(kept: number): Promise<void> {
+    await Promise.all(this.#free.splice(kept).map((thread) => thread.end()));
   }
 }

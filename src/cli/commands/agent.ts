@@ -50,7 +50,7 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
   const memory: ProbeMemory = new Map();
   const { host } = options;
   const source = await openHost({ host });
-  const threads = new CallThreads(1);
+  const threads = new CallThreads({ keep: true });
   const publisher = await publisherFor(options, log, io);
   const events = await recorderFor(options, log, io);
   const isBusy = host === undefined ? isGroupBusy : undefined;

@@ -27,7 +27,7 @@ export async function runProbeWatch(options: ProbeWatchOptions, io: CliIo): Prom
       exitStatus: ExitStatus.usage,
     });
   const source = await openHost();
-  const threads = new CallThreads(1);
+  const threads = new CallThreads({ keep: true });
   const updates = watchHost({
     source,
     signal: io.signal,

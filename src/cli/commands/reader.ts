@@ -33,8 +33,8 @@ const PATIENCE_MS = 5_000;
  */
 export async function runReader(options: ReaderCommandOptions, io: CliIo): Promise<ExitStatus> {
   const log = winstonLog(io.stderr, { level: options.logLevel, format: options.logFormat });
-  // A thread is kept only by what probes again.
-  const threads = new CallThreads(options.once ? 0 : 1);
+  // Threads are kept only by what probes again.
+  const threads = new CallThreads({ keep: !options.once });
   const bell = options.once
     ? undefined
     : new ChangeBell({ hints: await liveHints(), rescanMs: options.rescanSeconds * 1000 });
