@@ -78,11 +78,25 @@ export const COMPATIBILITY = {
     gives: 'its own vSMMUs for Grace (GraceIOVirtualization) and IOMMUFD; needs libvirt 12.2',
     without: 'Devices are passed through the legacy way',
   },
+  // Of the kubelet: the published APIs, module k8s.io/kubelet at v0.18.0 to v0.28.0; test/real/kubelet looks there again.
   preferredAllocation: {
     part: 'kubelet',
     since: '1.19',
     gives: 'GetPreferredAllocation: the devices of one container near each other',
     without: 'The kubelet picks among free devices by itself',
+  },
+  podResources: {
+    part: 'kubelet',
+    since: '1.20',
+    gives: 'PodResources v1: which devices pods have, and when they are done with them',
+    without: 'Not supported: the agent cannot tell which IOMMU groups are in use',
+  },
+  // On by default from 1.29 on: DevicePluginCDIDevices in pkg/features/kube_features.go of Kubernetes.
+  cdiDevices: {
+    part: 'kubelet',
+    since: '1.28',
+    gives: 'devices by CDI (cdi: true), with the feature gate DevicePluginCDIDevices, which 1.29 has on',
+    without: 'Leave cdi off',
   },
   matchConditions: {
     part: 'Kubernetes',
@@ -101,6 +115,12 @@ export const COMPATIBILITY = {
     since: '1.32',
     gives: 'tokens that name their node',
     without: 'Agents cannot write their NodeProfile while the policy own-profile-only is there',
+  },
+  resourceClaims: {
+    part: 'Kubernetes',
+    since: '1.34',
+    gives: 'resource.k8s.io/v1, for the DRA driver',
+    without: 'The chart refuses agent.dra',
   },
   helm: {
     part: 'Helm',

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseAllDocuments } from 'yaml';
 import { eventually } from '../kubernetes/eventually.mjs';
+import { publishedModule } from '../kubernetes/go-program.mjs';
 
 /** CRDs of others whose objects the chart makes, as their Go modules ship them. */
 const SOURCES = [
@@ -20,7 +21,7 @@ const SOURCES = [
 /** @param {import('../lib/context.mjs').Context} ctx @param {import('../kubernetes/cluster.mjs').Cluster} cluster */
 export async function installModuleCrds(ctx, cluster) {
   for (const { module, files } of SOURCES) {
-    const folder = await moduleFolder(ctx, module);
+    const folder = await publishedModule(ctx, module);
     for (const file of files) {
       const text = await readFile(join(folder, file), 'utf8');
       const crds = parseAllDocuments(text).map((document) => document.toJS());
@@ -32,16 +33,4 @@ export async function installModuleCrds(ctx, cluster) {
       }
     }
   }
-}
-
-async function moduleFolder(ctx, module) {
-  let folder;
-  await ctx.retry(`download of ${module}`, async () => {
-    const { stdout } = await ctx.run('go', ['mod', 'download', '-json', module], {
-      cwd: '/',
-      timeoutSeconds: 300,
-    });
-    folder = JSON.parse(stdout).Dir;
-  });
-  return folder;
 }

@@ -8,15 +8,24 @@ import { LIST_LIMIT, listLimitChecks } from './list-limit.mjs';
 import { REGISTRATION, registrationChecks } from './registration.mjs';
 import { RESTARTS, restartChecks } from './restarts.mjs';
 import { TOPOLOGY, topologyChecks } from './topology.mjs';
+import { VERSIONS, versionChecks } from './versions.mjs';
 
 export const suite = {
   name: 'kubelet',
   needs: "Go, for kubelet's managers; root, for the checks in which the host changes",
   timeoutMinutes: 15,
-  checks: [ALLOCATION, TOPOLOGY, REGISTRATION, LIST_LIMIT, CONFIGURATION, RESTARTS, KUBELET_CASES].flatMap(
-    (names) => Object.values(names),
-  ),
+  checks: [
+    VERSIONS,
+    ALLOCATION,
+    TOPOLOGY,
+    REGISTRATION,
+    LIST_LIMIT,
+    CONFIGURATION,
+    RESTARTS,
+    KUBELET_CASES,
+  ].flatMap((names) => Object.values(names)),
   async run(ctx) {
+    await versionChecks(ctx);
     const program = await goProgram(ctx, 'kubelet-harness');
     // Without this nothing else can work, and every check would wait for its devices in vain.
     if (!(await allocationChecks(ctx, program))) return;

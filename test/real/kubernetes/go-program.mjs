@@ -55,6 +55,17 @@ export async function goModuleFolder(ctx, module) {
   return stdout.trim();
 }
 
+/** Folder of a module at a version, "k8s.io/kubelet@v0.19.0", which nothing here depends on. @returns {Promise<string>} */
+export async function publishedModule(ctx, module) {
+  await requireGo(ctx);
+  // The folder's go.mod has no say: a version is asked for.
+  const cwd = join(ctx.root, 'test', 'real', 'go');
+  const { stdout } = await ctx.retry(`download of ${module}`, () =>
+    ctx.run('go', ['mod', 'download', '-json', module], { cwd, env: environment, timeoutSeconds: 600 }),
+  );
+  return JSON.parse(stdout).Dir;
+}
+
 /** No C compiler is needed; a go.mod that is out of step is an error, not something to repair in passing. */
 const environment = { CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false' };
 
