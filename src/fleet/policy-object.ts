@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 
 import type { KubeObject } from '../cluster/resource.js';
 import { conditionSchema } from './conditions.js';
