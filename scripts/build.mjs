@@ -25,6 +25,24 @@ const quietBuiltins = {
   },
 };
 
+/** createRequire() of node:module takes 4 ms, and makes what only a program with packages beside it needs. */
+const REQUIRE =
+  "const require = (name) => { const found = process.getBuiltinModule(name); if (found) return found; throw Object.assign(new Error(`Cannot find module '${name}'`), { code: 'MODULE_NOT_FOUND' }); };";
+
+/** commander can run other programs as its commands, for which Node takes 3 ms to load; ours are all in this one. */
+const lazyChildProcess = {
+  name: 'lazy-child-process',
+  setup({ onResolve, onLoad }) {
+    const namespace = 'lazy-child-process';
+    onResolve({ filter: /^node:child_process$/ }, ({ path, importer }) =>
+      importer.includes('/node_modules/commander/') ? { path, namespace } : undefined,
+    );
+    onLoad({ filter: /.*/, namespace }, ({ path }) => ({
+      contents: `exports.spawn = (...args) => process.getBuiltinModule('${path}').spawn(...args);`,
+    }));
+  },
+};
+
 /**
  * @param {string} outdir emptied first
  * @param {Record<string, string>} entryPoints
@@ -57,11 +75,10 @@ export async function bundle(outdir, entryPoints = PROGRAMS, { sourcemap = true,
     },
     // koffi loads its native part from its own package folder, so it can't be inside a bundle.
     external: ['koffi'],
-    plugins: [quietBuiltins],
-    // CommonJS dependencies (winston, client-node) call require() for Node's own modules.
-    banner: {
-      js: "#!/usr/bin/env node\nimport { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
-    },
+    plugins: [quietBuiltins, lazyChildProcess],
+    // CommonJS dependencies (commander, winston, client-node) call require() for Node's own modules, and for packages
+    // that they do without.
+    banner: { js: `#!/usr/bin/env node\n${REQUIRE}` },
     logLevel: 'warning',
   });
   for (const name of Object.keys(entryPoints)) await chmod(`${outdir}/${name}.js`, 0o755);

@@ -99,7 +99,7 @@ function declareRewrite(program: Command, io: CliIo, finish: Finish): void {
       '\nExamples:\n  virsh dumpxml vm1 | vsmmu rewrite - | virsh define /dev/stdin\n  vsmmu rewrite --host ./node1 --diff vm.xml',
     )
     .action(async (file: string, options: RewriteCommandOptions) => {
-      const { runRewrite } = await import('./commands/rewrite.js');
+      const { runRewrite } = await import('./commands/of-a-host.js');
       finish(await runRewrite(file, options, io));
     });
 }
@@ -155,7 +155,7 @@ function declareCheck(program: Command, io: CliIo, finish: Finish): void {
           'a domain is checked on one host',
           'Name one recording, or check a VMI with -f.',
         );
-      const { runCheck } = await import('./commands/check.js');
+      const { runCheck } = await import('./commands/of-a-host.js');
       finish(await runCheck(domain ?? '', { host: only, ...options }, io));
     });
 }
@@ -172,7 +172,7 @@ function declareQemuArgs(program: Command, io: CliIo, finish: Finish): void {
     .addOption(hostOption())
     .addHelpText('after', '\nExample:\n  vsmmu qemu-args --host ./node1 start-vm.sh')
     .action(async (file: string, options: QemuArgsOptions) => {
-      const { runQemuArgs } = await import('./commands/qemu-args.js');
+      const { runQemuArgs } = await import('./commands/of-a-host.js');
       finish(await runQemuArgs(file, options, io));
     });
 }

@@ -26,7 +26,7 @@ const declareMap: Declare = (program, io, finish) => {
     .addOption(new Option('-o, --output <format>', 'output format').choices(['text', 'svg']).default('text'))
     .addHelpText('after', '\nExample:\n  vsmmu map --host ./node1 -o svg > node1.svg')
     .action(async (options: MapOptions) => {
-      const { runMap } = await import('./commands/map.js');
+      const { runMap } = await import('./commands/of-a-host.js');
       finish(await runMap(options, io));
     });
 };

@@ -36,7 +36,7 @@ const declareProbe: Declare = (program, io, finish) => {
         const { runProbeWatch } = await import('./commands/probe-watch.js');
         finish(await runProbeWatch(options, io));
       } else {
-        const { runProbe } = await import('./commands/probe.js');
+        const { runProbe } = await import('./commands/of-a-host.js');
         finish(await runProbe(options, io));
       }
     });
@@ -77,7 +77,7 @@ const declareDoctor: Declare = (program, io, finish) => {
     .addOption(outputOption())
     .addHelpText('after', '\nExamples:\n  vsmmu doctor\n  vsmmu doctor --host ./node1 -o json')
     .action(async (options: DoctorOptions) => {
-      const { runDoctor } = await import('./commands/doctor.js');
+      const { runDoctor } = await import('./commands/of-a-host.js');
       finish(await runDoctor(options, io));
     });
 };
@@ -107,7 +107,7 @@ const declareResolve: Declare = (program, io, finish) => {
         const { runResolveBatch } = await import('./commands/resolve-batch.js');
         finish(await runResolveBatch(file, io));
       } else {
-        const { runResolveHost } = await import('./commands/resolve-host.js');
+        const { runResolveHost } = await import('./commands/of-a-host.js');
         finish(await runResolveHost(options, io));
       }
     });

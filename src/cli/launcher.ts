@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
 import {
@@ -21,7 +20,6 @@ export interface LauncherOptions {
   readonly probe?: boolean;
 }
 
-const run = promisify(execFile);
 const TIMEOUT_MS = 20_000;
 
 /**
@@ -63,8 +61,10 @@ async function askQemu(): Promise<QemuAbilities> {
 }
 
 async function outputOf(program: string, args: readonly string[]): Promise<string> {
+  // Few commands run a program.
+  const { execFile } = await import('node:child_process');
   try {
-    return (await run(program, [...args], { timeout: TIMEOUT_MS, encoding: 'utf8' })).stdout;
+    return (await promisify(execFile)(program, [...args], { timeout: TIMEOUT_MS, encoding: 'utf8' })).stdout;
   } catch (cause) {
     throw silent(program, `"${[program, ...args].join(' ')}" failed`, cause);
   }

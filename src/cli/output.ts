@@ -1,5 +1,3 @@
-import { stringify } from 'yaml';
-
 import type { TableFormat } from './output-format.js';
 import { printable } from './printable.js';
 
@@ -9,9 +7,14 @@ export function isData(format: TableFormat): format is 'json' | 'yaml' {
   return format === 'json' || format === 'yaml';
 }
 
-/** Machine-readable output, with a final newline. Key order is the object's own, so that two runs compare equal. */
-export function renderData(format: 'json' | 'yaml', data: unknown): string {
-  return format === 'json' ? `${JSON.stringify(data, null, 2)}\n` : stringify(data, { lineWidth: 0 });
+/**
+ * Machine-readable output, with a final newline. Key order is the object's own, so that two runs compare equal.
+ * YAML's writer is loaded only where it is asked for: it takes 10 ms.
+ */
+export async function renderData(format: 'json' | 'yaml', data: unknown): Promise<string> {
+  if (format === 'json') return `${JSON.stringify(data, null, 2)}\n`;
+  const { renderYaml } = await import('./yaml-output.js');
+  return renderYaml(data);
 }
 
 export interface Column<Row> {

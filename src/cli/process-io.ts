@@ -11,7 +11,7 @@ function stopSignal(): AbortSignal {
 
 /** The process itself. */
 export function processIo(): CliIo {
-  const { stdin, stdout, stderr, env } = process;
+  const { stdout, stderr, env } = process;
   // A reader that goes away early (`vsmmu probe | head`) is not our failure.
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
@@ -20,7 +20,10 @@ export function processIo(): CliIo {
   const color = stdout.isTTY && env['NO_COLOR'] === undefined && env['TERM'] !== 'dumb';
   let signal: AbortSignal | undefined;
   return {
-    stdin,
+    // Opened only by what reads it: Node loads its file streams for it, 3 ms.
+    get stdin() {
+      return process.stdin;
+    },
     stdout,
     stderr,
     env,

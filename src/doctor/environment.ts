@@ -1,7 +1,5 @@
-import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 import { errnoOf, messageOf } from '../errors.js';
@@ -114,6 +112,8 @@ async function askQemu(qemu: Read<string>, device: string, launcherRoot: string)
   const args = ['-machine', 'virt', '-device', `${device},help`];
   const [program, all] =
     launcherRoot === '' ? [qemu.value, args] : (['chroot', [launcherRoot, qemu.value, ...args]] as const);
+  // Loaded where it is used, as node:net below: neither is for a recording.
+  const { execFile } = await import('node:child_process');
   try {
     const { stdout } = await promisify(execFile)(program, [...all], {
       timeout: QEMU_TIMEOUT_MS,
@@ -134,7 +134,8 @@ async function readTextFile(path: string): Promise<Read<string>> {
   }
 }
 
-function canConnect(path: string): Promise<Read<string>> {
+async function canConnect(path: string): Promise<Read<string>> {
+  const { connect } = await import('node:net');
   return new Promise((resolve) => {
     const socket = connect(path);
     const end = (result: Read<string>) => {

@@ -1,45 +1,15 @@
-import * as z from 'zod';
 import { parseBdf, type Bdf } from '../bdf.js';
 import { ERROR_CODES, type ErrorCode } from '../error-codes.js';
 import { VsmmuError, messageOf } from '../errors.js';
 import { HwInfoType } from '../smmu/compatibility.js';
-import { PROBE_STEPS, errnoName, type HwInfoReply, type NestingReply } from './hw-info.js';
+import { errnoName, type HwInfoReply, type NestingReply } from './hw-info.js';
 import { HwInfo, HwInfoFlag, decodeHwInfo } from './iommufd-uapi.js';
-
-/** One query as it was recorded; `step` tells at which call it failed, "hw-info" unless said. */
-const RecordedQuery = z.looseObject({
-  bdf: z.string(),
-  query: z.string().optional(),
-  size: z.int().nonnegative(),
-  flags: z.int().nonnegative(),
-  in_type: z.int().nonnegative(),
-  in_len: z.int().nonnegative(),
-  rc: z.int(),
-  errno: z.int(),
-  step: z.enum(PROBE_STEPS).optional(),
-  struct_hex: z.string().optional(),
-  data_hex: z.string().optional(),
-});
-type RecordedQuery = z.infer<typeof RecordedQuery>;
-
-/** Whether nesting was allowed; `step` is where it ended, "viommu-alloc" where it went through. */
-const RecordedNesting = z.looseObject({
-  bdf: z.string(),
-  query: z.literal('nesting'),
-  step: z.enum(PROBE_STEPS),
-  rc: z.int(),
-  errno: z.int(),
-});
-/** A device that could not be asked, and why. */
-const RecordedSilence = z.looseObject({
-  bdf: z.string(),
-  query: z.literal('not asked'),
-  because: z.string(),
-  remedy: z.string(),
-  code: z.string().optional(),
-});
-type RecordedSilence = z.infer<typeof RecordedSilence>;
-type RecordedNesting = z.infer<typeof RecordedNesting>;
+import {
+  parseRecordedItem,
+  type RecordedNesting,
+  type RecordedQuery,
+  type RecordedSilence,
+} from './recorded-query.js';
 
 export interface RecordedReplies {
   readonly hwInfo: HwInfoReply;
@@ -94,7 +64,7 @@ interface RecordedDevice {
 
 /** @returns what is wrong with the item, or undefined when it was taken */
 function addItem(devices: Map<Bdf, RecordedDevice>, item: unknown, place: string): string | undefined {
-  const parsed = parseItem(item);
+  const parsed = parseRecordedItem(item);
   if (typeof parsed === 'string') return parsed;
   const bdf = parseBdf(parsed.item.bdf);
   if (bdf === undefined) return `"${parsed.item.bdf}" is no PCI address`;
@@ -104,22 +74,6 @@ function addItem(devices: Map<Bdf, RecordedDevice>, item: unknown, place: string
   else if (parsed.kind === 'silence') device.silence ??= parsed.item;
   else device.queries.push({ query: parsed.item, place });
   return undefined;
-}
-
-type ParsedItem =
-  | { readonly kind: 'nesting'; readonly item: RecordedNesting }
-  | { readonly kind: 'silence'; readonly item: RecordedSilence }
-  | { readonly kind: 'query'; readonly item: RecordedQuery };
-
-function parseItem(item: unknown): ParsedItem | string {
-  const nesting = RecordedNesting.safeParse(item);
-  if (nesting.success) return { kind: 'nesting', item: nesting.data };
-  const silence = RecordedSilence.safeParse(item);
-  if (silence.success) return { kind: 'silence', item: silence.data };
-  const query = RecordedQuery.safeParse(item);
-  return query.success
-    ? { kind: 'query', item: query.data }
-    : z.prettifyError(query.error).replaceAll('\n', ' ');
 }
 
 function parseArray(text: string, file: string): unknown[] {
@@ -149,11 +103,11 @@ function placeIn(text: string, file: string, error: unknown): string {
 /** The query whose answer the probe uses; recordings hold edge cases beside it (short structs, short buffers). */
 function isPlainQuery(query: RecordedQuery): boolean {
   const asked = query.flags === 0 && query.size >= HwInfo.size && query.query !== 'bad dev_id';
-  return asked && (query.rc !== 0 || query.in_len >= HwInfo.size);
+  return asked && (query.rc !== 0 || query.inLen >= HwInfo.size);
 }
 
 function isCmdqvQuery(query: RecordedQuery): boolean {
-  return query.flags === HwInfoFlag.inputType && query.in_type === HwInfoType.tegra241Cmdqv;
+  return query.flags === HwInfoFlag.inputType && query.inType === HwInfoType.tegra241Cmdqv;
 }
 
 function silentReply(
@@ -203,20 +157,20 @@ function decodeQuery(query: RecordedQuery, bdf: Bdf): { reply: HwInfoReply; dama
       reply: { kind: 'failed', step: query.step ?? 'hw-info', errno: errnoName(query.errno), source },
     };
 
-  const structBytes = leadingHex(query.struct_hex ?? '');
+  const structBytes = leadingHex(query.structHex);
   if (structBytes.length < HwInfo.size)
     return damagedReply(
       source,
       `struct_hex holds ${structBytes.length} bytes of hex, expected ${HwInfo.size}`,
     );
   const info = decodeHwInfo(structBytes);
-  const wanted = Math.min(info.dataLen, query.in_len);
-  const data = leadingHex(query.data_hex ?? '');
+  const wanted = Math.min(info.dataLen, query.inLen);
+  const data = leadingHex(query.dataHex);
   if (data.length < wanted)
     return damagedReply(source, `data_hex holds ${data.length} bytes of hex, expected ${wanted}`);
   const reply: HwInfoReply = { kind: 'answer', ...info, data: data.subarray(0, wanted), source };
-  const extra = (query.data_hex ?? '').length - 2 * query.in_len;
-  return extra > 0 || data.length * 2 < (query.data_hex ?? '').length
+  const extra = query.dataHex.length - 2 * query.inLen;
+  return extra > 0 || data.length * 2 < query.dataHex.length
     ? { reply, damage: `data_hex has text behind the hex; the first ${wanted} bytes were used` }
     : { reply };
 }

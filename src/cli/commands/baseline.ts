@@ -27,7 +27,7 @@ export async function runBaseline(options: BaselineOptions, io: CliIo): Promise<
   const { baseline, leavingOut } = keepBaseline(hosts, { published: undefined, bound: [], holdBack: true });
   const { output } = options;
   const text = isData(output)
-    ? renderData(output, baseline)
+    ? await renderData(output, baseline)
     : renderBaseline(baseline, output === 'wide' ? leavingOut : []);
   await write(io.stdout, text);
   return baseline.excluded.length === 0 && baseline.vsmmu !== null ? ExitStatus.ok : ExitStatus.findings;
@@ -39,7 +39,7 @@ async function runClusterBaselines(options: BaselineOptions, io: CliIo): Promise
   const sorted = [...baselines].toSorted(([a], [b]) => (a < b ? -1 : 1));
   const { output } = options;
   const text = isData(output)
-    ? renderData(output, { baselines: sorted.map(([name, status]) => ({ name, ...status })) })
+    ? await renderData(output, { baselines: sorted.map(([name, status]) => ({ name, ...status })) })
     : sorted.map(([name, status]) => renderStatus(name, status, output)).join('\n');
   await write(io.stdout, text === '' ? 'The cluster has no Baseline.\n' : text);
   const sound = sorted.every(

@@ -29,7 +29,7 @@ export async function runCheckVmi(file: string, options: CheckVmiOptions, io: Cl
   const { output } = options;
   const ok = check.findings.length === 0;
   const text = isData(output)
-    ? renderData(output, { vmi: `${namespace}/${vmi.name}`, ok, ...check })
+    ? await renderData(output, { vmi: `${namespace}/${vmi.name}`, ok, ...check })
     : render(`${namespace}/${vmi.name}`, check, output === 'wide');
   await write(io.stdout, text);
   return ok ? ExitStatus.ok : ExitStatus.findings;

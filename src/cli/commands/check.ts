@@ -27,7 +27,7 @@ export async function runCheck(file: string, options: CheckCommandOptions, io: C
   await write(
     io.stdout,
     isData(output)
-      ? renderData(output, { origin: features.origin, ok: findings.length === 0, findings })
+      ? await renderData(output, { origin: features.origin, ok: findings.length === 0, findings })
       : `${renderFindings(findings, features.origin)}${output === 'wide' ? renderLookedAt(features) : ''}`,
   );
   return findings.length === 0 ? ExitStatus.ok : ExitStatus.findings;

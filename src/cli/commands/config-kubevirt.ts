@@ -32,7 +32,7 @@ export async function runConfigKubeVirt(options: ConfigKubeVirtOptions, io: CliI
     await write(io.stderr, 'No node has a device that a VFIO driver has, so there is nothing to permit.\n');
     return ExitStatus.findings;
   }
-  await write(io.stdout, renderData(options.output, permitDevices(current, devices)));
+  await write(io.stdout, await renderData(options.output, permitDevices(current, devices)));
   if (options.current === undefined)
     await write(
       io.stderr,

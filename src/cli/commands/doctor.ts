@@ -49,7 +49,7 @@ export async function runDoctor(options: DoctorCommandOptions, io: CliIo): Promi
       io.stdout,
       options.output === 'table'
         ? renderOutcomes(report.origin, outcomes, io.color)
-        : renderData(options.output, asData(report.origin, outcomes)),
+        : await renderData(options.output, asData(report.origin, outcomes)),
     );
     return isSuccess(outcomes) ? ExitStatus.ok : ExitStatus.findings;
   } finally {

@@ -41,7 +41,7 @@ export async function runExplainVmi(
   );
   const { output } = options;
   const text = isData(output)
-    ? renderData(output, explanation)
+    ? await renderData(output, explanation)
     : renderExplanation(explanation, output === 'wide');
   await write(io.stdout, text);
   return isFinding(explanation) ? ExitStatus.findings : ExitStatus.ok;

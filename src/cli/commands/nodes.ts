@@ -13,11 +13,11 @@ export interface NodesOptions extends FleetOptions {
 export async function runNodes(options: NodesOptions, io: CliIo): Promise<ExitStatus> {
   const { nodes } = await readFleet(options, io);
   const sorted = nodes.toSorted((a, b) => (a.spec.node < b.spec.node ? -1 : 1));
-  await write(io.stdout, render(sorted, options.output));
+  await write(io.stdout, await render(sorted, options.output));
   return sorted.every(isComplete) ? ExitStatus.ok : ExitStatus.findings;
 }
 
-function render(nodes: readonly FleetNode[], output: NodesOptions['output']): string {
+async function render(nodes: readonly FleetNode[], output: NodesOptions['output']): Promise<string> {
   if (isData(output))
     return renderData(output, { nodes: nodes.map(({ spec, labels }) => ({ ...spec, labels })) });
   if (nodes.length === 0) return 'No node has a profile.\n';

@@ -35,7 +35,7 @@ export async function runProbe(options: ProbeCommandOptions, io: CliIo): Promise
     await write(io.stdout, renderReport({ ...report, devices }, options.all));
     await write(io.stderr, report.findings.map(renderFinding).join(''));
   } else {
-    await write(io.stdout, renderData(options.output, { format: FORMAT, ...report, devices }));
+    await write(io.stdout, await renderData(options.output, { format: FORMAT, ...report, devices }));
   }
   return report.findings.length === 0 ? ExitStatus.ok : ExitStatus.findings;
 }

@@ -3,7 +3,6 @@ import { hostname } from 'node:os';
 import { ExitStatus } from '../../errors.js';
 import { featuresOf } from '../../host/features.js';
 import type { HostReport, SmmuReport } from '../../host/report.js';
-import { renderAnnotation } from '../../kubevirt/write-resolved.js';
 import type { HostFeatures } from '../../smmu/features.js';
 import type { Answer } from '../../smmu/answer.js';
 import { ALL_AUTO, VSMMU_PROPERTIES, type VsmmuProperty } from '../../smmu/properties.js';
@@ -31,6 +30,7 @@ interface SmmuResolution {
 export async function runResolveHost(options: ResolveHostOptions, io: CliIo): Promise<ExitStatus> {
   const report = await probe(options.host, io);
   if (options.output === 'annotation') {
+    const { renderAnnotation } = await import('../../kubevirt/write-resolved.js');
     await write(io.stdout, `${renderAnnotation(givable(report), options.node ?? hostname())}\n`);
     return ExitStatus.ok;
   }
@@ -38,7 +38,7 @@ export async function runResolveHost(options: ResolveHostOptions, io: CliIo): Pr
   if (options.output === 'table') await write(io.stdout, renderResolutions(resolutions));
   else {
     const smmus = resolutions.map(({ smmu, resolution }) => ({ smmu, ...resolution }));
-    await write(io.stdout, renderData(options.output, { origin: report.origin, smmus }));
+    await write(io.stdout, await renderData(options.output, { origin: report.origin, smmus }));
   }
   if (resolutions.length === 0)
     io.stderr.write(`${report.origin}: no SMMUv3 has a device behind it that is bound to a VFIO driver\n`);

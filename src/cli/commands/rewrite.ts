@@ -1,5 +1,5 @@
-import { parseFleetValues } from '../../domain/fleet-values.js';
 import { chooseTarget, type Launcher } from '../../domain/launcher.js';
+import type { FleetValues } from '../../domain/options.js';
 import {
   rewriteDomain,
   type Decision,
@@ -59,7 +59,7 @@ export async function runRewrite(
   const host = await featuresFor(text, { source, host: options.host, all }, io);
   const result = rewriteDomain(text, host, rewriting);
   for (const warning of result.warnings) io.stderr.write(asWarning(warning));
-  await write(io.stdout, rendered(text, source, result, options, io.color));
+  await write(io.stdout, await rendered(text, source, result, options, io.color));
   return ExitStatus.ok;
 }
 
@@ -90,10 +90,16 @@ async function rewriteOptions(
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
     ...(vfioAts === false ? { vfioAts } : {}),
     set: parseWishes(set ?? []),
-    baseline: baseline === undefined ? undefined : parseFleetValues(await readInput(baseline, io), baseline),
+    baseline: baseline === undefined ? undefined : await fleetValues(baseline, io),
     source,
     ...off,
   };
+}
+
+/** Its reader is loaded only where there is one to read. */
+async function fleetValues(file: string, io: CliIo): Promise<FleetValues> {
+  const { parseFleetValues } = await import('../../domain/fleet-values.js');
+  return parseFleetValues(await readInput(file, io), file);
 }
 
 /** Where nothing that could be written has an effect, policy `omit` leaves the domain alone and says so. */
@@ -112,13 +118,13 @@ function asWarning(error: VsmmuError): string {
   return renderError(error).replace(/^error/, 'warning');
 }
 
-function rendered(
+async function rendered(
   before: string,
   source: string,
   result: RewriteResult,
   { diff, explain, output = 'xml' }: RewriteCommandOptions,
   color: boolean,
-): string {
+): Promise<string> {
   if (diff === true) return unifiedDiff(before, result.text, { from: source, to: 'rewritten', color });
   if (explain === true) return renderExplanation(result);
   return output === 'xml' ? result.text : renderData(output, asData(before, result));

@@ -18,7 +18,7 @@ export interface StatusOptions extends FleetOptions {
 export async function runStatus(options: StatusOptions, io: CliIo): Promise<ExitStatus> {
   const summary = summarizeFleet(await readFleet(options, io), Date.now());
   const { output } = options;
-  const text = isData(output) ? renderData(output, summary) : renderSummary(summary, output === 'wide');
+  const text = isData(output) ? await renderData(output, summary) : renderSummary(summary, output === 'wide');
   await write(io.stdout, text);
   return summary.findings.length === 0 ? ExitStatus.ok : ExitStatus.findings;
 }
