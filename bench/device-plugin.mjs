@@ -1,10 +1,12 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 
+import { LiveRoot } from '../test/real/kubelet/live-root.mjs';
 import { devicesOverNodes, writeRecording } from '../test/real/kubelet/recording.mjs';
 import { bundleSource } from './bundle.mjs';
 import { buildGo } from './go-build.mjs';
@@ -15,6 +17,8 @@ export const title =
 const ROUNDS = 5;
 const CALLS = 500;
 const MANY = 10_000;
+/** An agent that gives memory back has done so by then. */
+const IDLE_MS = 2_500;
 const SIZES = [64, 1024, 8192];
 /** Go device plugins that were tried on 2026-11-25, by module. */
 const PEERS = [
@@ -27,6 +31,7 @@ const quantile = (values, q) => values.toSorted((a, b) => a - b)[Math.floor(valu
 const FIGURES = [
   ['start', 'exec to capacity', 'ms'],
   ['cpu', 'CPU until then', 'ms'],
+  ['full', 'resident memory at capacity (RSS)', 'MiB'],
   ['rss', 'resident memory, idle (RSS)', 'MiB'],
   ['pss', 'its share of it (PSS)', 'MiB'],
   ['anonymous', 'of it anonymous', 'MiB'],
@@ -47,9 +52,11 @@ export async function run(measure) {
     const bare = [];
     for (const count of SIZES) bare.push(...(await oneSize(measure, { product, dir, go, count })));
     measure.other('node -e 0, start to end', 'ms', bare);
-    const [before, after] = await growth(product, dir, agentOf(join(dir, 'host-64')));
-    measure.row(`resident memory after ${CALLS} allocations, 64 devices`, 'MiB', [before]);
-    measure.row(`resident memory after ${MANY + CALLS} allocations, 64 devices`, 'MiB', [after]);
+    for (const [when, { rss, anonymous }] of await growth(product, dir, agentOf(join(dir, 'host-64')))) {
+      measure.row(`resident memory ${when}, 64 devices`, 'MiB', [rss]);
+      measure.row(`of it anonymous, ${when}, 64 devices`, 'MiB', [anonymous]);
+    }
+    if (!LIVE) measure.skip('the code for a live host', `a recording stands in: ${NOT_LIVE}`);
     if (go.program === undefined) measure.skip('the Go floor', go.why);
     else measure.skip('losses of the Go floor', 'it registers once and never again, as most peers do');
     for (const peer of PEERS)
@@ -64,7 +71,8 @@ async function oneSize(measure, { product, dir, go, count }) {
   const host = join(dir, `host-${count}`);
   const folder = join(dir, `devices-${count}`);
   const devices = devicesOverNodes(count, 4);
-  await writeRecording(host, devices);
+  if (LIVE) await LiveRoot.create(host, devices);
+  else await writeRecording(host, devices);
   mkdirSync(folder);
   for (const { bdf } of devices) mkdirSync(join(folder, bdf));
   const [bare, ours, theirs] = [[], {}, {}];
@@ -90,23 +98,33 @@ async function oneSize(measure, { product, dir, go, count }) {
   return bare;
 }
 
-/** As in the chart, which sets NODE_OPTIONS. */
-const agentOf = (host) => ({
-  file: process.execPath,
-  args: (root) => [
+/** Mounting a made-up host over /sys and /dev takes a mount namespace. */
+const LIVE = spawnSync('unshare', ['--mount', 'true']).status === 0;
+const NOT_LIVE = 'only root may mount a made-up host over /sys';
+
+/**
+ * As in the image, which sets NODE_OPTIONS, and in the chart. On a live host no device is asked: the files in /dev/vfio
+ * answer nothing, and the SMMUs' registers stay unknown.
+ */
+const agentOf = (host) => {
+  const command = (root, ...how) => [
+    process.execPath,
     '--max-semi-space-size=1',
     'dist/vsmmu.js',
     'agent',
-    '--host',
-    host,
+    ...how,
     '--kubelet-dir',
     root,
     '--http',
     '127.0.0.1:0',
-  ],
-  returns: true,
-});
-const floorOf = (program, folder) => ({ file: program, args: (root) => [root, folder], returns: false });
+  ];
+  return {
+    command: (root) =>
+      LIVE ? new LiveRoot(host).wrap(command(root, '--no-bind')) : command(root, '--host', host),
+    returns: true,
+  };
+};
+const floorOf = (program, folder) => ({ command: (root) => [program, root, folder], returns: false });
 
 async function bareNode() {
   const begun = performance.now();
@@ -119,10 +137,12 @@ async function oneRun(product, dir, program, count) {
     await kubelet.devices(count);
     const start = performance.now() - begun;
     const cpu = cpuMs(child.pid);
+    const { rss: full } = memory(child.pid);
+    if (program.returns) await sleep(IDLE_MS);
     const { rss, pss, anonymous } = memory(child.pid);
     const times = await kubelet.allocate(CALLS);
     const [p50, p95, p99] = [0.5, 0.95, 0.99].map((q) => quantile(times, q));
-    const figures = { start, cpu, rss, pss, anonymous, p50, p95, p99 };
+    const figures = { start, cpu, full, rss, pss, anonymous, p50, p95, p99 };
     if (!program.returns) return figures;
     const metrics = await (await fetch(`${await http()}/metrics`)).text();
     const figure = (name) => Number(new RegExp(`^${name} (.+)$`, 'm').exec(metrics)[1]);
@@ -156,13 +176,19 @@ async function timed(cause, effect) {
   return performance.now() - begun;
 }
 
+/** Memory after more and more allocations, measured at once, and when it is quiet again. */
 function growth(product, dir, program) {
   return withPlugin(product, dir, program, async ({ kubelet, child }) => {
     await kubelet.devices(64);
-    await kubelet.allocate(CALLS);
-    const before = memory(child.pid).rss;
-    await kubelet.allocate(MANY);
-    return [before, memory(child.pid).rss];
+    const seen = [];
+    let done = 0;
+    for (const calls of [CALLS, MANY, MANY]) {
+      await kubelet.allocate(calls);
+      done += calls;
+      seen.push([`at once after ${done} allocations`, memory(child.pid)]);
+    }
+    await sleep(4 * IDLE_MS);
+    return [...seen, [`10 s after ${done} allocations`, memory(child.pid)]];
   });
 }
 
@@ -171,7 +197,8 @@ async function withPlugin(product, dir, program, use) {
   const kubelet = new Kubelet(product, join(root, 'device-plugins'));
   await kubelet.start();
   const begun = performance.now();
-  const child = spawn(program.file, program.args(root), { stdio: ['ignore', 'ignore', 'pipe'] });
+  const [file, ...args] = program.command(root);
+  const child = spawn(file, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
   child.stderr.on('data', (chunk) => (log += chunk));
   const http = async () => {

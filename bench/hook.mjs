@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { bundleSource } from './bundle.mjs';
 import { buildGo } from './go-build.mjs';
@@ -13,6 +14,8 @@ export const title =
 
 const ROUNDS = 7;
 const CALLS = 200;
+/** A hook that gives memory back has done so by then. */
+const IDLE_MS = 2_000;
 /** The figures of one side, in the order of the page. */
 const FIGURES = [
   ['serving', 'from start to serving', 'ms'],
@@ -21,6 +24,8 @@ const FIGURES = [
   ['p99', `p99 of ${CALLS} further calls`, 'ms'],
   ['rss', "resident memory after a boot's three calls", 'MiB'],
   ['anonymous', 'of it anonymous', 'MiB'],
+  ['idle', 'resident memory, idle', 'MiB'],
+  ['again', 'a call then', 'ms'],
 ];
 const quantile = (values, q) => values.toSorted((a, b) => a - b)[Math.floor(values.length * q)];
 
@@ -107,17 +112,25 @@ async function hookOnce(product, params, { file, args, env, socket }) {
     const first = await timed();
     // A boot makes two or three calls; memory is what it takes by then.
     for (let call = 1; call < 3; call += 1) await timed();
-    const roll = readFileSync(`/proc/${child.pid}/smaps_rollup`, 'utf8');
-    const mib = (field) => Number(new RegExp(`${field}:\\s+(\\d+)`).exec(roll)[1]) / 1024;
-    const [rss, anonymous] = [mib('Rss'), mib('Pss_Anon')];
+    const { rss, anonymous } = memory(child.pid);
+    await sleep(IDLE_MS);
+    const { rss: idle } = memory(child.pid);
+    const again = await timed();
     const times = [];
     for (let i = 0; i < CALLS; i += 1) times.push(await timed());
-    return { serving, first, p50: quantile(times, 0.5), p99: quantile(times, 0.99), rss, anonymous };
+    const [p50, p99] = [0.5, 0.99].map((q) => quantile(times, q));
+    return { serving, first, p50, p99, rss, anonymous, idle, again };
   } finally {
     await client.call.shutdown({});
     client.close();
     await once(child, 'exit');
   }
+}
+
+function memory(pid) {
+  const roll = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const mib = (field) => Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(roll)[1]) / 1024;
+  return { rss: mib('Rss'), pss: mib('Pss'), anonymous: mib('Anonymous') };
 }
 
 async function loadProduct(dir) {

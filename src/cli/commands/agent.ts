@@ -16,6 +16,7 @@ import type { DraDriverOptions } from '../../kubelet/dra/dra-driver.js';
 import type { Log } from '../../log/log.js';
 import { leanLog } from '../../log/json-log.js';
 import type { LogFormat, LogLevel } from '../../log/log-options.js';
+import { keepSmall } from '../../memory/keep-small.js';
 import type { CliIo } from '../io.js';
 
 export interface AgentCommandOptions {
@@ -46,6 +47,7 @@ export interface AgentCommandOptions {
 export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): Promise<ExitStatus> {
   // Taken first: a SIGTERM that comes while it starts must stop it, not kill it.
   const { signal } = io;
+  void keepSmall(signal, { atMostMs: 5_000 });
   const log = await leanLog(io.stderr, { level: options.logLevel, format: options.logFormat });
   const memory: ProbeMemory = new Map();
   const { host } = options;

@@ -5,6 +5,7 @@ import { hookRewriter } from '../../kubevirt/hook/rewrite.js';
 import { type RunningHook, serveHook, servePlugins } from '../../kubevirt/hook/serve-hook.js';
 import { jsonLog } from '../../log/json-log.js';
 import type { Log } from '../../log/log.js';
+import { keepSmall } from '../../memory/keep-small.js';
 import type { CliIo } from '../io.js';
 import { launcherOf, type LauncherOptions } from '../launcher.js';
 
@@ -27,6 +28,7 @@ export async function runHook(options: HookCommandOptions, io: CliIo): Promise<E
   const log = jsonLog(io.stderr);
   const hooks = await serveAll(options, io, log);
   for (const { socketPath } of hooks) log.info('serving', { socket: socketPath });
+  void keepSmall(signal, { atMostMs: 60_000 });
   const stop = () => {
     for (const hook of hooks) void hook.close();
   };

@@ -1,0 +1,71 @@
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+
+import { keepSmall } from './keep-small.js';
+
+const MIB = 1024 * 1024;
+
+describe('a process that is kept small', () => {
+  beforeEach(() => {
+    jest.useFakeTimers();
+  });
+  afterEach(() => {
+    jest.useRealTimers();
+  });
+
+  function kept(residents: readonly number[], available = true) {
+    const stop = new AbortController();
+    const looks: number[] = [];
+    const given: number[] = [];
+    const begun = Date.now();
+    let mib = residents[0] ?? 0;
+    const ended = keepSmall(stop.signal, {
+      atMostMs: 4_000,
+      resident: () => {
+        const at = Date.now() - begun;
+        if (looks.at(-1) !== at) {
+          looks.push(at);
+          mib = residents[looks.length - 1] ?? residents.at(-1) ?? 0;
+        }
+        return mib * MIB;
+      },
+      open: () =>
+        Promise.resolve(available ? { trim: () => undefined, dontNeed: () => undefined } : undefined),
+      release: () => {
+        given.push(Date.now() - begun);
+        mib = 30;
+      },
+    });
+    return { stop, looks, given, ended };
+  }
+
+  test('gives back once after the start, and then looks more and more rarely', async () => {
+    const { stop, looks, given, ended } = kept([60, 33, 34, 35, 36]);
+    await jest.advanceTimersByTimeAsync(16_000);
+    stop.abort();
+    await ended;
+    expect(looks).toEqual([1_000, 2_000, 4_000, 8_000, 12_000, 16_000]);
+    expect(given).toEqual([1_000]);
+  });
+
+  test('gives back again when 16 MiB came since', async () => {
+    const { stop, given, ended } = kept([60, 46, 47, 46]);
+    await jest.advanceTimersByTimeAsync(10_000);
+    stop.abort();
+    await ended;
+    expect(given).toEqual([1_000, 4_000]);
+  });
+
+  test('ends where nothing can be given back', async () => {
+    const { given, ended } = kept([60], false);
+    await jest.advanceTimersByTimeAsync(1_000);
+    await ended;
+    expect(given).toEqual([]);
+  });
+
+  test('leaves no timer behind', async () => {
+    const { stop, ended } = kept([60]);
+    stop.abort();
+    await ended;
+    expect(jest.getTimerCount()).toBe(0);
+  });
+});

@@ -1,0 +1,59 @@
+import { giveBack, openMemoryCalls, type MemoryCalls } from './give-back.js';
+
+export interface KeepSmallOptions {
+  /** Resident memory now, bytes. */
+  readonly resident?: () => number;
+  readonly open?: () => Promise<MemoryCalls | undefined>;
+  readonly release?: (calls: MemoryCalls) => void;
+  /** The longest time between two looks, ms. */
+  readonly atMostMs: number;
+}
+
+/** The start is over by then, or gets its pages back from the page cache. */
+const FIRST_LOOK_MS = 1_000;
+/** What may come back before it is given up again; the pages that work needs are some 8 MiB. */
+const GROWTH = 16 * 1024 * 1024;
+
+/**
+ * Gives back what the process no longer needs: once after its start, and again when it has grown since. A look costs
+ * one read of /proc/self/stat; giving back 2 to 5 ms. While nothing comes of them, looks get rarer. It holds no process
+ * alive, and where the memory can't be given back nothing happens.
+ */
+export async function keepSmall(signal: AbortSignal, options: KeepSmallOptions): Promise<void> {
+  const { resident = () => process.memoryUsage.rss(), open = openMemoryCalls, release = giveBack } = options;
+  let calls: MemoryCalls | undefined;
+  let limit = 0;
+  let waitMs = FIRST_LOOK_MS;
+  while (await later(waitMs, signal)) {
+    if (resident() <= limit) {
+      waitMs = Math.min(2 * waitMs, options.atMostMs);
+      continue;
+    }
+    calls ??= await open();
+    if (calls === undefined) return;
+    try {
+      release(calls);
+    } catch {
+      // No /proc to read: then it stays as large as it is.
+      return;
+    }
+    limit = resident() + GROWTH;
+    waitMs = FIRST_LOOK_MS;
+  }
+}
+
+/** @returns false where the signal ended the wait */
+function later(ms: number, signal: AbortSignal): Promise<boolean> {
+  if (signal.aborted) return Promise.resolve(false);
+  return new Promise((resolve) => {
+    const stop = () => {
+      clearTimeout(timer);
+      resolve(false);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', stop);
+      resolve(true);
+    }, ms).unref();
+    signal.addEventListener('abort', stop, { once: true });
+  });
+}
