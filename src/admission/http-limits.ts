@@ -11,6 +11,11 @@ export interface HttpLimits {
    * Node does after 5 s, meets a request on its way.
    */
   readonly keepAliveMs: number;
+  /**
+   * Open at once; more are closed before their handshake. Each holds 0.1 to 0.2 MiB, most of it OpenSSL's. An API server
+   * has at most 200 changes under way (--max-mutating-requests-inflight), and one connection for each.
+   */
+  readonly connections: number;
   /** Requests answered at once; more get 429. */
   readonly concurrent: number;
   /** Of all bodies that are held at once; more get 429. */
@@ -26,6 +31,7 @@ export const DEFAULT_LIMITS: HttpLimits = {
   requestMs: 10_000,
   handshakeMs: 5000,
   keepAliveMs: 100_000,
+  connections: 600,
   concurrent: 1024,
   bodiesBytes: 32 * 1024 * 1024,
   checkMs: 1000,

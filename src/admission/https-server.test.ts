@@ -240,6 +240,22 @@ describe('limits', () => {
     expect(answer.status).toBe(200);
   });
 
+  test('a connection beyond those allowed is closed, until there is room again', async () => {
+    const server = await serve({ limits: { connections: 1 } });
+    const open = await raw(server);
+    await expect(call(server)).rejects.toMatchObject({
+      code: expect.stringMatching(/^ECONNRESET|^EPIPE/) as unknown,
+    });
+    open.destroy();
+    let status: number | undefined;
+    while (status === undefined)
+      status = await call(server).then(
+        ({ status: is }) => is,
+        () => undefined,
+      );
+    expect(status).toBe(200);
+  });
+
   test('large bodies at once hold no more memory than allowed: the next gets 429, until it is free again', async () => {
     const server = await serve({ limits: { bodiesBytes: 3000 } });
     const head = 'POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n';

@@ -110,6 +110,7 @@ export async function serveAdmission(options: HttpsOptions): Promise<AdmissionSe
     } satisfies ServerOptions,
     (request, response) => front.answer(request, response),
   );
+  server.maxConnections = limits.connections;
   const port = await listen(server, options.host, options.port);
   return {
     port,
