@@ -4,37 +4,45 @@ import { describe, expect, test } from '@jest/globals';
 
 import { droppable, giveBack, openMemoryCalls } from './give-back.js';
 
-const mapping = (line: string, anonymous: number) =>
+const OWN = { Shared_Dirty: 0, Private_Dirty: 0, Anonymous: 0, Swap: 0 };
+/** A mapping as the kernel tells it, with these pages of its own in KiB; undefined leaves a field out. */
+const mapping = (line: string, own: Partial<Record<keyof typeof OWN, number | undefined>> = {}) =>
   [
     line,
     'Size:               4096 kB',
     'Rss:                1024 kB',
-    `Anonymous:      ${anonymous} kB`,
+    ...Object.entries({ ...OWN, ...own })
+      .filter(([, kib]) => kib !== undefined)
+      .map(([name, kib]) => `${name}:      ${kib} kB`),
+    'SwapPss:               0 kB',
   ].join('\n');
+const CODE = '1000-3000 r-xp 00000000 fe:00 12   /usr/bin/node';
+const CONSTANTS = '1000-3000 r--p 00000000 fe:00 12   /usr/bin/node';
 
 describe('mappings that can be dropped', () => {
   test.each([
-    ['code', mapping('1000-3000 r-xp 00000000 fe:00 12   /usr/bin/node', 0), true],
-    ['constants', mapping('1000-3000 r--p 00000000 fe:00 12   /usr/bin/node', 0), true],
-    [
-      'constants with relocations in them',
-      mapping('1000-3000 r--p 00000000 fe:00 12   /usr/bin/node', 8),
-      false,
-    ],
-    ['variables', mapping('1000-3000 rw-p 00000000 fe:00 12   /usr/bin/node', 0), false],
-    ['a shared mapping', mapping('1000-3000 r--s 00000000 fe:00 12   /usr/bin/node', 0), false],
-    ['a library', mapping('1000-3000 r-xp 00000000 fe:00 12   /usr/lib/libc.so.6', 0), false],
-    ['a file whose name goes on', mapping('1000-3000 r-xp 00000000 fe:00 12   /usr/bin/node2', 0), false],
-    ['memory without a file', mapping('1000-3000 r-xp 00000000 00:00 0 ', 0), false],
+    ['code', mapping(CODE), true],
+    ['constants', mapping(CONSTANTS), true],
+    ['constants with relocations in them', mapping(CONSTANTS, { Anonymous: 8, Private_Dirty: 8 }), false],
+    ['relocations that were swapped out', mapping(CONSTANTS, { Swap: 8 }), false],
+    ['relocations that are clean', mapping(CONSTANTS, { Anonymous: 8 }), false],
+    ['dirty pages', mapping(CODE, { Private_Dirty: 4 }), false],
+    ['dirty pages that are shared', mapping(CODE, { Shared_Dirty: 4 }), false],
+    ['a kernel that does not tell of swap', mapping(CODE, { Swap: undefined }), false],
+    ['variables', mapping('1000-3000 rw-p 00000000 fe:00 12   /usr/bin/node'), false],
+    ['a shared mapping', mapping('1000-3000 r--s 00000000 fe:00 12   /usr/bin/node'), false],
+    ['a library', mapping('1000-3000 r-xp 00000000 fe:00 12   /usr/lib/libc.so.6'), false],
+    ['a file whose name goes on', mapping('1000-3000 r-xp 00000000 fe:00 12   /usr/bin/node2'), false],
+    ['memory without a file', mapping('1000-3000 r-xp 00000000 00:00 0 '), false],
   ])('%s', (_name, smaps, expected) => {
     expect(droppable(smaps, '/usr/bin/node')).toEqual(expected ? [{ from: 0x1000n, to: 0x3000n }] : []);
   });
 
   test('each mapping is judged by its own lines', () => {
     const smaps = [
-      mapping('1000-2000 r--p 00000000 fe:00 12   /usr/bin/node', 8),
-      mapping('7fff00000000-7fff00001000 r-xp 00000000 fe:00 12   /usr/bin/node', 0),
-      mapping('8000-9000 rw-p 00000000 00:00 0 ', 0),
+      mapping(CONSTANTS, { Anonymous: 8 }),
+      mapping('7fff00000000-7fff00001000 r-xp 00000000 fe:00 12   /usr/bin/node'),
+      mapping('8000-9000 rw-p 00000000 00:00 0 '),
     ].join('\n');
     expect(droppable(smaps, '/usr/bin/node')).toEqual([{ from: 0x7fff00000000n, to: 0x7fff00001000n }]);
   });

@@ -35,27 +35,35 @@ export async function openMemoryCalls(): Promise<MemoryCalls | undefined> {
 
 /**
  * The mappings of one file that can be dropped and are read anew from it when they are touched: readable, not
- * writable, and without a page of their own ("Anonymous", which relocations leave behind).
+ * writable, and without a page of their own. Relocations leave such pages behind, which may have been swapped out;
+ * to drop those would undo them.
  *
  * @param smaps /proc/self/smaps (Documentation/filesystems/proc.rst)
  */
 export function droppable(smaps: string, file: string): Range[] {
   const ranges: Range[] = [];
-  let candidate: Range | undefined;
+  let candidate: (Range & { readonly clean: Set<string> }) | undefined;
   for (const line of smaps.split('\n')) {
     const [, from, to, access, path] = MAPPING.exec(line) ?? [];
-    if (from !== undefined)
-      candidate =
-        path === file && (access === 'r-xp' || access === 'r--p')
-          ? { from: BigInt(`0x${from}`), to: BigInt(`0x${to}`) }
-          : undefined;
-    else if (candidate !== undefined && /^Anonymous: +0 kB$/.test(line)) ranges.push(candidate);
+    if (from !== undefined) {
+      const fits = path === file && (access === 'r-xp' || access === 'r--p');
+      candidate = fits ? { from: BigInt(`0x${from}`), to: BigInt(`0x${to}`), clean: new Set() } : undefined;
+      continue;
+    }
+    const [, clean] = NOTHING.exec(line) ?? [];
+    if (candidate === undefined || clean === undefined) continue;
+    candidate.clean.add(clean);
+    // All four are zero, and said to be: a kernel that does not tell one of them says nothing of the pages.
+    if (candidate.clean.size === OWN_PAGES) ranges.push({ from: candidate.from, to: candidate.to });
   }
   return ranges;
 }
 
 /** "7f00-7f01 r-xp 00001000 fe:00 1234   /usr/bin/node" */
 const MAPPING = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) \S+ \S+ \d+ +(.*)$/;
+/** The fields that count pages which are not the file's any more. */
+const NOTHING = /^(Shared_Dirty|Private_Dirty|Anonymous|Swap): +0 kB$/;
+const OWN_PAGES = 4;
 
 /**
  * Half of the resident memory of a small Node process is pages of the program file that its start alone touched: the

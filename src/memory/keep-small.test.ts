@@ -12,13 +12,14 @@ describe('a process that is kept small', () => {
     jest.useRealTimers();
   });
 
-  function kept(residents: readonly number[], available = true) {
+  function kept(residents: readonly number[], { available = true, env = {} } = {}) {
     const stop = new AbortController();
     const looks: number[] = [];
     const given: number[] = [];
     const begun = Date.now();
     let mib = residents[0] ?? 0;
     const ended = keepSmall(stop.signal, {
+      env,
       atMostMs: 4_000,
       resident: () => {
         const at = Date.now() - begun;
@@ -56,10 +57,16 @@ describe('a process that is kept small', () => {
   });
 
   test('ends where nothing can be given back', async () => {
-    const { given, ended } = kept([60], false);
+    const { given, ended } = kept([60], { available: false });
     await jest.advanceTimersByTimeAsync(1_000);
     await ended;
     expect(given).toEqual([]);
+  });
+
+  test('does not begin where it is told not to', async () => {
+    const { looks, ended } = kept([60], { env: { VSMMU_GIVE_BACK: 'never' } });
+    await ended;
+    expect(looks).toEqual([]);
   });
 
   test('leaves no timer behind', async () => {

@@ -5,6 +5,8 @@ export interface KeepSmallOptions {
   readonly resident?: () => number;
   readonly open?: () => Promise<MemoryCalls | undefined>;
   readonly release?: (calls: MemoryCalls) => void;
+  /** VSMMU_GIVE_BACK=never: for who debugs, and to measure what it gives. */
+  readonly env: NodeJS.ProcessEnv;
   /** The longest time between two looks, ms. */
   readonly atMostMs: number;
 }
@@ -21,6 +23,7 @@ const GROWTH = 16 * 1024 * 1024;
  */
 export async function keepSmall(signal: AbortSignal, options: KeepSmallOptions): Promise<void> {
   const { resident = () => process.memoryUsage.rss(), open = openMemoryCalls, release = giveBack } = options;
+  if (options.env['VSMMU_GIVE_BACK'] === 'never') return;
   let calls: MemoryCalls | undefined;
   let limit = 0;
   let waitMs = FIRST_LOOK_MS;

@@ -47,7 +47,7 @@ export interface AgentCommandOptions {
 export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): Promise<ExitStatus> {
   // Taken first: a SIGTERM that comes while it starts must stop it, not kill it.
   const { signal } = io;
-  void keepSmall(signal, { atMostMs: 5_000 });
+  void keepSmall(signal, { env: io.env, atMostMs: 5_000 });
   const log = await leanLog(io.stderr, { level: options.logLevel, format: options.logFormat });
   const memory: ProbeMemory = new Map();
   const { host } = options;

@@ -28,7 +28,7 @@ export async function runHook(options: HookCommandOptions, io: CliIo): Promise<E
   const log = jsonLog(io.stderr);
   const hooks = await serveAll(options, io, log);
   for (const { socketPath } of hooks) log.info('serving', { socket: socketPath });
-  void keepSmall(signal, { atMostMs: 60_000 });
+  void keepSmall(signal, { env: io.env, atMostMs: 60_000 });
   const stop = () => {
     for (const hook of hooks) void hook.close();
   };
