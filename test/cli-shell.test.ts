@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -186,4 +186,40 @@ test.each([
   const io = capturedIo();
   expect(await runProgram(['explain', 'vmi', '--help'], io, programName(path))).toBe(0);
   expect(io.out()).toContain(`Usage: ${name} explain vmi `);
+});
+
+const onFull = existsSync('/dev/full') ? test : test.skip;
+onFull('a full disk is an error with a place and a remedy, and no stack', () => {
+  const full = openSync('/dev/full', 'w');
+  const { status, stderr } = spawnSync(process.execPath, ['dist/vsmmu.js', 'probe', '--host', HOST], {
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+  });
+  closeSync(full);
+  expect({ status, stderr }).toEqual({
+    status: ExitStatus.failed,
+    stderr: expect.stringMatching(
+      /^error\[UNWRITABLE_FILE\] at standard output: ENOSPC.*\n {2}remedy: .*\n$/,
+    ) as unknown,
+  });
+});
+
+test.each([
+  ['none at all', {}, 'at ~/.kube/config: the kubeconfig cannot be used: there is none, and this is no pod'],
+  [
+    'one that is something else',
+    { KUBECONFIG: 'package.json' },
+    'at package.json: the kubeconfig cannot be used: it names no current context',
+  ],
+])('a kubeconfig: %s', (_name, env, message) => {
+  const home = mkdtempSync(join(tmpdir(), 'vsmmu-home-'));
+  const { status, stderr } = spawnSync(process.execPath, ['dist/vsmmu.js', 'status'], {
+    env: { PATH: process.env['PATH'], HOME: home, ...env },
+    encoding: 'utf8',
+  });
+  rmSync(home, { recursive: true });
+  expect({ status, stderr }).toEqual({
+    status: ExitStatus.failed,
+    stderr: expect.stringContaining(message) as unknown,
+  });
 });

@@ -20,10 +20,11 @@ import { Registration as PluginRegistration } from '../src/gen/kubelet/pluginreg
 import { unixClient } from '../src/grpc/client.js';
 import { runProgram } from '../src/cli/program.js';
 import type { IommufdPolicy } from '../src/kubelet/allocation.js';
-import { startAgent, type StartOptions } from '../src/kubelet/start-agent.js';
+import type { StartOptions } from '../src/kubelet/start-agent.js';
 import { silentLog, type LogFields } from '../src/log/log.js';
 import { runAgent, type RunningAgent } from './kubelet-agent.js';
-import { HostTree, type FunctionOfHost } from './kubelet-host.js';
+import type { HostTree } from './kubelet-host.js';
+import { type FunctionOfHost } from './kubelet-host.js';
 import { KubeletPeer, until } from './kubelet-peer.js';
 
 const GPU = 'vsmmu.io/10de-2941';
@@ -567,28 +568,16 @@ describe('the HTTP endpoint', () => {
     expect((await get('//')).status).toBe(404);
   });
 
-  test.each(['nowhere', '1.2.3.4', ':99999'])('"%s" is no address', async (http) => {
-    const host = new HostTree(join(dir, 'h'), []);
-    await expect(
-      startAgent(
-        {
-          kubeletDir: kubelet.root,
-          source: host.source,
-          scan: () => host.report(),
-          configFile: undefined,
-          stateDir: join(dir, 'state'),
-          http,
-          mode: 'register',
-          iommufd: 'auto',
-          cdiDir: dir,
-          rescanMs: 20,
-          hints: [],
-          log: silentLog,
-        },
-        new AbortController().signal,
-      ),
-    ).rejects.toMatchObject({ code: 'USAGE', place: '--http' });
-  });
+  test.each(['nowhere', '1.2.3.4', ':99999'])(
+    '"%s" is no address: the agent ends and listens to nothing, or its process would go on',
+    async (http) => {
+      let listening = 0;
+      const hint = { listen: () => (listening += 1), close: () => (listening -= 1) };
+      const { stop } = runAgent(dir, kubelet, [], { http, hints: [hint] });
+      await expect(stop()).rejects.toMatchObject({ code: 'USAGE', place: '--http' });
+      expect(listening).toBe(0);
+    },
+  );
 });
 
 describe('vsmmu agent', () => {

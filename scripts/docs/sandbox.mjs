@@ -16,7 +16,7 @@ const COPIES = {
   'vm.xml': `${DEMO}/two-gpu.domain.xml`,
   'vmi.yaml': `${DEMO}/two-gpu.vmi.json`,
 };
-const LINKS = ['charts', 'docs', 'manifests', 'src', 'Dockerfile'];
+const LINKS = ['charts', 'docs', 'manifests', 'src', 'test', 'Dockerfile'];
 
 const FILES = {
   'policies.yaml': `apiVersion: vsmmu.io/v1alpha1

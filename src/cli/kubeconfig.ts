@@ -1,4 +1,4 @@
-import type { KubeConfig } from '@kubernetes/client-node';
+import type { Cluster, KubeConfig } from '@kubernetes/client-node';
 import type { RequestOptions } from 'node:https';
 import { delimiter } from 'node:path';
 
@@ -30,10 +30,7 @@ async function accessOf({ kubeconfig, context }: ClusterOptions, io: CliIo): Pro
   try {
     const config = loadConfig(client.KubeConfig, files);
     if (context !== undefined) config.setCurrentContext(context);
-    const cluster = config.getCurrentCluster();
-    if (cluster === null) throw new TypeError(`there is no context ${context ?? config.getCurrentContext()}`);
-    // Without any file the general client makes up http://localhost:8080.
-    if (!cluster.server.startsWith('https:')) throw new TypeError(`${cluster.server} is no HTTPS address`);
+    const cluster = currentCluster(config, named !== undefined);
     const https: RequestOptions = {};
     await config.applyToHTTPSOptions(https);
     const authorization = new Headers(headersOf(https.headers)).get('authorization');
@@ -50,6 +47,18 @@ async function accessOf({ kubeconfig, context }: ClusterOptions, io: CliIo): Pro
       cause,
     });
   }
+}
+
+/** @param named was a file named? Without any the general client makes up a cluster */
+function currentCluster(config: KubeConfig, named: boolean): Cluster {
+  const cluster = config.getCurrentCluster();
+  const context: string | undefined = config.getCurrentContext();
+  if (cluster === null)
+    throw new TypeError(context ? `there is no context ${context}` : 'it names no current context');
+  if (!named && cluster.server === 'http://localhost:8080')
+    throw new TypeError('there is none, and this is no pod of a cluster');
+  if (!cluster.server.startsWith('https:')) throw new TypeError(`${cluster.server} is no HTTPS address`);
+  return cluster;
 }
 
 /** Several files are merged, as kubectl does with KUBECONFIG. */

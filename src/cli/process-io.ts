@@ -15,7 +15,10 @@ export function processIo(): CliIo {
   // A reader that goes away early (`vsmmu probe | head`) is not our failure.
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    stderr.write(
+      `error[UNWRITABLE_FILE] at standard output: ${error.message}\n  remedy: Make room, or write to another place.\n`,
+    );
+    process.exit(3);
   });
   const color = stdout.isTTY && env['NO_COLOR'] === undefined && env['TERM'] !== 'dumb';
   let signal: AbortSignal | undefined;

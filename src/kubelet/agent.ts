@@ -133,10 +133,15 @@ export class Agent {
         this.#keepReconciling(signal),
       ]);
     } finally {
-      this.#bell.close();
-      await this.#plugins.close();
-      this.#watch.close();
+      await this.close();
     }
+  }
+
+  /** For an agent that is not run after all: what it listens to would keep the process alive. */
+  async close(): Promise<void> {
+    this.#bell.close();
+    await this.#plugins.close();
+    this.#watch.close();
   }
 
   #settings(): AllocationSettings {

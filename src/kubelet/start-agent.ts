@@ -103,6 +103,9 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
           healthy: () => roundTrip(agent),
           ready: () => Promise.resolve(unready(agent, driver)),
           status: () => status(agent, claims),
+        }).catch(async (error: unknown) => {
+          await agent.close();
+          throw error;
         });
   if (http !== undefined) options.onHttp?.(http.port);
   try {
