@@ -12,7 +12,7 @@ import { bundleSource } from './bundle.mjs';
 import { buildGo } from './go-build.mjs';
 
 export const title =
-  'the device plugin: from exec to capacity, Allocate, memory, return after losses, beside a minimal one in Go';
+  'the device plugin: from exec to capacity, Allocate, memory, return after losses, beside a minimal one in Go; idle, pages of the program that only the start touched are mapped no longer but stay in the page cache (decision 8)';
 
 const ROUNDS = 5;
 const CALLS = 500;
