@@ -7,8 +7,7 @@ import type { Programs } from './programs.js';
 import { judge, median, type Judged, type Limit } from './verdict.js';
 
 const LIMITS: Readonly<Partial<Record<keyof ProgramSeries, Limit>>> = {
-  // Requests under way when it is looked at hold up to 3 MiB of buffers.
-  live: { what: 'live memory', unit: 'MiB', growth: 2 },
+  live: { what: 'live memory', unit: 'MiB', growth: 1 },
   anonymous: { what: 'anonymous memory', unit: 'MiB', growth: 4 },
   fds: { what: 'file descriptors', unit: '', growth: 4 },
   timers: { what: 'timers', unit: '', growth: 4 },
