@@ -63,6 +63,29 @@ describe('a process that is kept small', () => {
     expect(given).toEqual([]);
   });
 
+  test('looks again later where /proc could not be read, as without a free file descriptor', async () => {
+    const stop = new AbortController();
+    let looks = 0;
+    const given: number[] = [];
+    const ended = keepSmall(stop.signal, {
+      env: {},
+      atMostMs: 4_000,
+      resident: () => {
+        looks += 1;
+        if (looks === 1) throw Object.assign(new Error('uv_resident_set_memory'), { code: 'EMFILE' });
+        return 60 * MIB;
+      },
+      open: () => Promise.resolve({ trim: () => undefined, dontNeed: () => undefined }),
+      release: () => {
+        if (given.push(looks) === 1) throw Object.assign(new Error('/proc/self/smaps'), { code: 'EMFILE' });
+      },
+    });
+    await jest.advanceTimersByTimeAsync(9_000);
+    stop.abort();
+    await ended;
+    expect(given).toEqual([2, 3]);
+  });
+
   test('does not begin where it is told not to', async () => {
     const { looks, ended } = kept([60], { env: { VSMMU_GIVE_BACK: 'never' } });
     await ended;

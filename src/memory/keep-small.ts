@@ -28,20 +28,20 @@ export async function keepSmall(signal: AbortSignal, options: KeepSmallOptions):
   let limit = 0;
   let waitMs = FIRST_LOOK_MS;
   while (await later(waitMs, signal)) {
-    if (resident() <= limit) {
-      waitMs = Math.min(2 * waitMs, options.atMostMs);
-      continue;
-    }
-    calls ??= await open();
-    if (calls === undefined) return;
     try {
+      if (resident() <= limit) {
+        waitMs = Math.min(2 * waitMs, options.atMostMs);
+        continue;
+      }
+      calls ??= await open();
+      if (calls === undefined) return;
       release(calls);
+      limit = resident() + GROWTH;
+      waitMs = FIRST_LOOK_MS;
     } catch {
-      // No /proc to read: then it stays as large as it is.
-      return;
+      // It takes a file of /proc, and no more may be opened now (EMFILE): nothing that a process may end of.
+      waitMs = options.atMostMs;
     }
-    limit = resident() + GROWTH;
-    waitMs = FIRST_LOOK_MS;
   }
 }
 
