@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 
 import { describe, expect, test } from '@jest/globals';
 import { parse } from 'yaml';
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { COMPATIBILITY, type CompatibilityRow, sinceOf } from '../src/doctor/compatibility.js';
 import { chooseTarget, parseVersion, qemuOfVersion, type Version } from '../src/domain/launcher.js';

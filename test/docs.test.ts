@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 
 import { describe, expect, test } from '@jest/globals';
-import { z } from 'zod';
+import * as z from 'zod';
 
 import { commandModel, type CommandModel } from '../src/cli/command-model.js';
 import { createProgram } from '../src/cli/program.js';
