@@ -73,6 +73,7 @@ export const ERROR_CODES = {
   BASELINE_MALFORMED: 'A baseline is not what "vsmmu baseline -o json" prints.',
   MODEL_UNKNOWN: "A device's PCI ids are not known, so what a baseline says of such devices was left out.",
   WISH_MALFORMED: 'A value set by hand is none that vsmmu knows.',
+  WISH_UNUSED: 'A value was set by hand for a device that the domain does not have.',
   COMMAND_MALFORMED: 'A QEMU command line or its JSON cannot be read.',
   PLAN_UNSETTLED: 'A rewritten domain would be changed again by a second rewrite.',
 

@@ -102,6 +102,15 @@ describe('--set', () => {
       atsOf: new Map([[bdf('0009:01:00.0'), 'auto']]),
     });
   });
+
+  test('a wish for a device that the domain does not have is told, and the others hold', () => {
+    const set = parseWishes(['0009:01:00.0.ats=off,0019:01:00.0.ats=off']);
+    const { warnings, text } = rewriteDomain(oneGpu(), graceHost(), { set });
+    expect(warnings.map(({ code, message }) => [code, message])).toEqual([
+      ['WISH_UNUSED', 'ats of 0019:01:00.0 is set, and the domain has no such device'],
+    ]);
+    expect(rewriteDomain(text, graceHost(), { set }).text).toBe(text);
+  });
 });
 
 describe('--baseline', () => {

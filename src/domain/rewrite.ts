@@ -97,7 +97,22 @@ function planValues(plan: Plan): void {
       );
     return accel === true;
   });
+  warnOfWishes(plan);
   if (accelerated.length > 0) planAccelerated(plan, accelerated);
+}
+
+/** Not a refusal: who does not know the node yet may name the devices of each it could be. */
+function warnOfWishes(plan: Plan): void {
+  const { root, passthrough } = plan.model;
+  const present = new Set(passthrough.map(({ bdf }) => bdf));
+  for (const bdf of plan.options.set.atsOf.keys())
+    if (!present.has(bdf))
+      plan.warn(
+        root,
+        'WISH_UNUSED',
+        `ats of ${bdf} is set, and the domain has no such device`,
+        'Name a device by the host address in its <source>, or leave the wish out.',
+      );
 }
 
 function planAccelerated(plan: Plan, accelerated: readonly VirtualSmmu[]): void {

@@ -143,6 +143,7 @@ describe('refused', () => {
     ['a value of nothing', command(PXB, SMMU.replace('ril=auto', 'ril=maybe'), PORT, GPU), ['DOMAIN_VALUE']],
     ['an open quote', `${command(PXB)} 'x`, ['COMMAND_MALFORMED']],
     ['an empty device', `${command(PXB)} -device ''`, ['COMMAND_MALFORMED']],
+    ['nothing', ' \n', ['COMMAND_MALFORMED']],
     ['broken JSON', '[{', ['COMMAND_MALFORMED']],
     ['JSON without driver', '[{}]', ['COMMAND_MALFORMED']],
   ])('%s', (_, text, codes) => {

@@ -22,6 +22,7 @@ interface PlacedDevice {
  */
 export function rewriteCommand(text: string, host: HostFeatures, source = 'command line'): string {
   const first = text.trimStart().charAt(0);
+  if (first === '') throw malformed('it is empty', source);
   if (first === '[')
     return `${JSON.stringify(rewriteObjects(parseArray(text, source), host, source), null, 2)}\n`;
   if (first !== '{') return rewriteWords(text, host, source);
