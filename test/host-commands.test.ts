@@ -59,15 +59,15 @@ describe('vsmmu resolve --host', () => {
   test('a folder without a recording fails with its place', async () => {
     const { status, out, err } = await run('resolve', '--host', '/nonexistent');
     expect({ status, out }).toEqual({ status: 3, out: '' });
-    expect(err).toContain('error[RECORDING_UNREADABLE] at /nonexistent');
+    expect(err).toContain('error[RECORDING_UNREADABLE] at /nonexistent: there is no such folder');
+    const without = await run('resolve', '--host', 'src');
+    expect(without.err).toContain('at src: the folder holds no recording of a host');
   });
 
   test('a file in place of the folder is told as one', async () => {
     const { status, out, err } = await run('probe', '--host', 'package.json');
     expect({ status, out }).toEqual({ status: 3, out: '' });
-    expect(err).toContain(
-      'error[RECORDING_UNREADABLE] at package.json: package.json is a file, not a folder',
-    );
+    expect(err).toContain('error[RECORDING_UNREADABLE] at package.json: this is a file, not a folder');
   });
 });
 

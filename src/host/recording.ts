@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bdf } from '../bdf.js';
@@ -43,7 +44,17 @@ export async function openRecording(dir: string): Promise<HostSource> {
     readPart(dir, RECORDING_FILES.pciConfig),
     readPart(dir, RECORDING_FILES.hwInfo),
   ]);
+  if (sysfs === undefined && pciConfig === undefined && hwInfo === undefined && !existsSync(dir))
+    throw noRecording(dir, 'there is no such folder');
   return recordingOf(dir, { sysfs, pciConfig, hwInfo });
+}
+
+function noRecording(dir: string, message: string, cause?: unknown): VsmmuError {
+  return new VsmmuError('RECORDING_UNREADABLE', message, {
+    place: dir,
+    remedy: `Name a folder that holds ${Object.values(RECORDING_FILES).join(', ')} or some of them.`,
+    cause,
+  });
 }
 
 /** The text of each file of a recording; undefined where it has none. */
@@ -56,10 +67,7 @@ export type RecordingTexts = Readonly<Record<keyof typeof RECORDING_FILES, strin
  */
 export function recordingOf(dir: string, { sysfs, pciConfig, hwInfo }: RecordingTexts): HostSource {
   if (sysfs === undefined && pciConfig === undefined && hwInfo === undefined)
-    throw new VsmmuError('RECORDING_UNREADABLE', `${dir} holds no recording of a host`, {
-      place: dir,
-      remedy: `Name a folder that holds ${Object.values(RECORDING_FILES).join(', ')} or some of them.`,
-    });
+    throw noRecording(dir, 'the folder holds no recording of a host');
   return new Recording(dir, {
     sysfs: sysfs === undefined ? undefined : parseSysfsRecording(sysfs),
     pciConfig: pciConfig === undefined ? undefined : parsePciConfigRecording(pciConfig),
@@ -74,13 +82,8 @@ async function readPart(dir: string, name: string): Promise<string | undefined> 
     return await readFile(path, 'utf8');
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
-    if (errnoOf(error) === 'ENOTDIR')
-      throw new VsmmuError('RECORDING_UNREADABLE', `${dir} is a file, not a folder`, {
-        place: dir,
-        remedy: `Name the folder that holds ${Object.values(RECORDING_FILES).join(', ')} or some of them.`,
-        cause: error,
-      });
-    throw new VsmmuError('RECORDING_UNREADABLE', `cannot read ${path}: ${messageOf(error)}`, {
+    if (errnoOf(error) === 'ENOTDIR') throw noRecording(dir, 'this is a file, not a folder', error);
+    throw new VsmmuError('RECORDING_UNREADABLE', `it cannot be read: ${messageOf(error)}`, {
       place: path,
       remedy: 'Check the path and its permissions.',
       cause: error,

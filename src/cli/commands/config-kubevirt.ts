@@ -72,6 +72,11 @@ const kubeVirt = z.looseObject({
     .nullish(),
 });
 
+/** Of a whole file, an issue has no path. */
+function firstIssue({ issues: [issue] }: z.ZodError): string {
+  return [issue?.path.map(String).join('.'), issue?.message].filter(Boolean).join(': ');
+}
+
 /** @throws VsmmuError USAGE */
 function parseKubeVirt(text: string, file: string): KubeVirtConfiguration {
   const refuse = (reason: string, cause?: unknown) =>
@@ -88,10 +93,7 @@ function parseKubeVirt(text: string, file: string): KubeVirtConfiguration {
     throw refuse(messageOf(error).split('\n')[0] ?? '', error);
   }
   const parsed = kubeVirt.safeParse(document);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw refuse(`${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`);
-  }
+  if (!parsed.success) throw refuse(firstIssue(parsed.error));
   const configuration = parsed.data.spec?.configuration;
   return {
     featureGates: configuration?.developerConfiguration?.featureGates ?? [],
