@@ -1,8 +1,9 @@
 import type { Socket } from 'node:net';
 import { messageOf } from '../../errors.js';
 import {
-  ErrorCode,
+  errorName,
   type ErrorName,
+  expectSize,
   Flag,
   FRAME_MAX,
   FrameReader,
@@ -19,6 +20,7 @@ import { HeaderBlocks, type HeaderBlock } from './header-blocks.js';
 import { type Header, HEADERS_MAX } from './hpack.js';
 import { decodeSettings, encodeSettings, Setting } from './settings.js';
 import { Http2Stream, type StreamWire } from './stream.js';
+import { Streams } from './streams.js';
 import { INITIAL_WINDOW, ReceiveWindow, SendWindow } from './window.js';
 
 export interface ConnectionListener {
@@ -47,13 +49,11 @@ export class Http2Connection {
   readonly #writer: FrameWriter;
   readonly #blocks = new HeaderBlocks();
   readonly #flood = new FloodGuard();
-  readonly #streams = new Map<number, Http2Stream>();
+  readonly #streams: Streams;
   readonly #wire: StreamWire;
   readonly #window = new SendWindow(INITIAL_WINDOW);
   readonly #receiveWindow = new ReceiveWindow(CONNECTION_WINDOW);
   #peerWindow = INITIAL_WINDOW;
-  #lastPeerStream = 0;
-  #nextStream = 1;
   #goingAway = false;
   #closed = false;
 
@@ -61,6 +61,7 @@ export class Http2Connection {
     this.#socket = socket;
     this.#role = role;
     this.#listener = listener;
+    this.#streams = new Streams(role);
     this.#reader = new FrameReader({ preface: role === 'server' });
     this.#writer = new FrameWriter(socket);
     this.#wire = this.#streamWire();
@@ -86,9 +87,7 @@ export class Http2Connection {
 
   /** Client only. */
   request(headers: readonly Header[]): Http2Stream {
-    const id = this.#nextStream;
-    this.#nextStream += 2;
-    const stream = this.#newStream(id);
+    const stream = this.#newStream(this.#streams.nextId());
     stream.sendHeaders(headers);
     return stream;
   }
@@ -97,7 +96,7 @@ export class Http2Connection {
   goAway(): void {
     if (this.#closed || this.#goingAway) return;
     this.#goingAway = true;
-    this.#writer.goAway(this.#lastPeerStream, 'NO_ERROR', '');
+    this.#writer.goAway(this.#streams.lastOfPeer, 'NO_ERROR', '');
     if (this.#streams.size === 0) this.#socket.end();
   }
 
@@ -123,7 +122,7 @@ export class Http2Connection {
       window: this.#window,
       writer: this.#writer,
       forget: ({ id }) => {
-        this.#streams.delete(id);
+        this.#streams.forget(id);
         if (this.#goingAway && this.#streams.size === 0) this.#socket.end();
       },
     };
@@ -131,7 +130,7 @@ export class Http2Connection {
 
   #newStream(id: number): Http2Stream {
     const stream = new Http2Stream(id, this.#wire, { send: this.#peerWindow, receive: STREAM_WINDOW });
-    this.#streams.set(id, stream);
+    this.#streams.add(stream);
     return stream;
   }
 
@@ -147,7 +146,7 @@ export class Http2Connection {
   }
 
   #fail({ code, message }: Http2Error): void {
-    this.#writer.goAway(this.#lastPeerStream, code, message);
+    this.#writer.goAway(this.#streams.lastOfPeer, code, message);
     this.#socket.destroySoon();
     this.#close(code, message);
   }
@@ -155,7 +154,7 @@ export class Http2Connection {
   #close(code: ErrorName, reason: string): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const stream of [...this.#streams.values()]) stream.cut(code, reason);
+    for (const stream of this.#streams.all()) stream.cut(code, reason);
     this.#listener.onClose(code, reason);
   }
 
@@ -178,7 +177,7 @@ export class Http2Connection {
       case FrameType.rstStream:
         this.#countIdle();
         expectSize(payload, 4);
-        this.#known(stream)?.cut(errorName(payload.readUInt32BE(0)), 'the peer cut the stream');
+        this.#streams.known(stream)?.cut(errorName(payload.readUInt32BE(0)), 'the peer cut the stream');
         break;
       case FrameType.settings:
         this.#onSettings(one);
@@ -200,20 +199,6 @@ export class Http2Connection {
     }
   }
 
-  /** The stream, or undefined where it is over. @throws Http2Error where it never was */
-  #known(id: number): Http2Stream | undefined {
-    const stream = this.#streams.get(id);
-    if (stream !== undefined) return stream;
-    const over = this.#isPeers(id) ? id <= this.#lastPeerStream : id < this.#nextStream && id % 2 === 1;
-    if (id === 0 || !over)
-      throw new Http2Error('PROTOCOL_ERROR', `a frame on stream ${id}, which is not open`);
-    return undefined;
-  }
-
-  #isPeers(id: number): boolean {
-    return this.#role === 'server' && id % 2 === 1;
-  }
-
   #onData(one: Frame): void {
     const { length } = one.payload;
     const data = unpadded(one);
@@ -222,7 +207,7 @@ export class Http2Connection {
     this.#receiveWindow.receive(length);
     const opened = this.#receiveWindow.consume(length);
     if (opened > 0) this.#writer.openWindow(0, opened);
-    const stream = this.#known(one.stream);
+    const stream = this.#streams.known(one.stream);
     if (stream === undefined) return;
     stream.receiveWindow.receive(length);
     stream.consume(length - data.length);
@@ -233,12 +218,11 @@ export class Http2Connection {
   #onBlock(block: HeaderBlock | undefined): void {
     if (block === undefined) return;
     const { stream: id, end, headers } = block;
-    if (this.#isPeers(id) && id > this.#lastPeerStream) {
-      this.#lastPeerStream = id;
+    if (this.#streams.begins(id)) {
       this.#accept(id, headers, end);
       return;
     }
-    const stream = this.#known(id);
+    const stream = this.#streams.known(id);
     if (stream !== undefined && !stream.receive(end, (listener) => listener.onHeaders(headers)))
       stream.reset('STREAM_CLOSED', 'headers behind the end');
   }
@@ -272,7 +256,7 @@ export class Http2Connection {
     if (value > MASK_31) throw new Http2Error('FLOW_CONTROL_ERROR', `an initial window of ${value}`);
     const change = value - this.#peerWindow;
     this.#peerWindow = value;
-    for (const stream of this.#streams.values()) stream.sendWindow.open(change);
+    for (const stream of this.#streams.all()) stream.sendWindow.open(change);
     this.#pump();
   }
 
@@ -290,7 +274,7 @@ export class Http2Connection {
     this.#goingAway = true;
     if (this.#role === 'server') return;
     const last = payload.readUInt32BE(0) & MASK_31;
-    for (const open of [...this.#streams.values()])
+    for (const open of this.#streams.all())
       if (open.id > last) open.cut('REFUSED_STREAM', 'the peer is going away');
     if (this.#streams.size === 0) this.#socket.end();
   }
@@ -303,29 +287,17 @@ export class Http2Connection {
       this.#window.open(octets);
       this.#pump();
     } else {
-      const found = this.#known(stream);
+      const found = this.#streams.known(stream);
       found?.sendWindow.open(octets);
       found?.pump();
     }
   }
 
   #pump(): void {
-    for (const stream of [...this.#streams.values()]) stream.pump();
+    for (const stream of this.#streams.all()) stream.pump();
   }
 
   #countIdle(): void {
     this.#flood.count(this.#writer.backlog);
   }
-}
-
-function expectSize(payload: Buffer, octets: number): void {
-  if (payload.length !== octets)
-    throw new Http2Error('FRAME_SIZE_ERROR', `${payload.length} octets where there must be ${octets}`);
-}
-
-const NAMES = new Map(Object.entries(ErrorCode).map(([name, code]) => [code as number, name as ErrorName]));
-
-/** A code that is not known counts as INTERNAL_ERROR (RFC 9113, section 7). */
-function errorName(code: number): ErrorName {
-  return NAMES.get(code) ?? 'INTERNAL_ERROR';
 }

@@ -140,3 +140,16 @@ export function unpadded({ type, flags, payload }: Frame): Buffer {
   }
   return bytes;
 }
+
+/** @throws Http2Error FRAME_SIZE_ERROR where a payload of a fixed size has another */
+export function expectSize(payload: Buffer, octets: number): void {
+  if (payload.length !== octets)
+    throw new Http2Error('FRAME_SIZE_ERROR', `${payload.length} octets where there must be ${octets}`);
+}
+
+const NAMES = new Map(Object.entries(ErrorCode).map(([name, code]) => [code as number, name as ErrorName]));
+
+/** A code that is not known counts as INTERNAL_ERROR (RFC 9113, section 7). */
+export function errorName(code: number): ErrorName {
+  return NAMES.get(code) ?? 'INTERNAL_ERROR';
+}
