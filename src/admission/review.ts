@@ -1,4 +1,5 @@
 import type { JsonPatchOperation } from '../kubevirt/json-patch.js';
+import { type Fields, isFields } from '../kubevirt/vmi-fields.js';
 
 /** What is read of an AdmissionReview (admission.k8s.io/v1, k8s.io/api/admission/v1/types.go). */
 export interface AdmissionRequest {
@@ -48,8 +49,6 @@ export function refusal(code: 403 | 422, causes: readonly FieldCause[]): Verdict
 export type ParsedReview =
   | { readonly ok: true; readonly request: AdmissionRequest }
   | { readonly ok: false; readonly uid: string; readonly message: string };
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** Of an object's uid, which Kubernetes makes 36 characters long. */
 const UID_MAX = 128;
@@ -123,10 +122,6 @@ function isOperation(json: unknown): json is AdmissionRequest['operation'] {
 
 function fieldsOf(json: unknown): Fields | undefined {
   return isFields(json) ? json : undefined;
-}
-
-function isFields(json: unknown): json is Fields {
-  return typeof json === 'object' && json !== null && !Array.isArray(json);
 }
 
 function isTexts(json: unknown): json is readonly string[] {

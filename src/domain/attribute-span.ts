@@ -1,4 +1,5 @@
 import type { XmlElement } from './element.js';
+import { SPACE } from './lexer.js';
 
 /** Where an attribute is written: name from `start`, value without its quotes, `end` behind the closing quote. */
 export interface AttributeSpan {
@@ -11,7 +12,7 @@ export interface AttributeSpan {
 
 // Safe on a start tag that the scanner has proved well-formed, on nothing else. Not \s, which is white space of JavaScript:
 // it holds U+FEFF and U+1680, with which a name may begin (XML 1.0, 5th edition, production 4).
-const ATTRIBUTE = /([^ \t\r\n=/>"']+)[ \t\r\n]*=[ \t\r\n]*("[^"]*"|'[^']*')/g;
+const ATTRIBUTE = new RegExp(`([^${SPACE}=/>"']+)[${SPACE}]*=[${SPACE}]*("[^"]*"|'[^']*')`, 'g');
 
 /** Spans by the attribute's name as written. */
 export function attributeSpans(text: string, element: XmlElement): ReadonlyMap<string, AttributeSpan> {

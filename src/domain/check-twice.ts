@@ -1,4 +1,5 @@
 import { userAlias } from './alias.js';
+import type { Placement } from './domain-model.js';
 import type { XmlElement } from './element.js';
 import type { Plan } from './plan.js';
 
@@ -9,41 +10,42 @@ import type { Plan } from './plan.js';
  */
 export function checkTwice(plan: Plan): void {
   const { devices, passthrough } = plan.model;
-  refuseSecond(plan, devices, {
-    keyOf: userAlias,
-    what: (alias) => `the alias ${alias} is another device's too`,
-    remedy: 'Give each device an alias of its own; those of overrides too.',
-  });
-  const byElement = new Map(passthrough.map((device) => [device.element, device]));
-  const elements = [...byElement.keys()];
-  refuseSecond(plan, elements, {
-    keyOf: (element) => byElement.get(element)?.bdf,
-    what: (bdf) => `the host device ${bdf} is given to the guest twice`,
-    remedy: 'Leave one of the two out.',
-  });
-  refuseSecond(plan, elements, {
-    keyOf: (element) => {
-      const placement = byElement.get(element)?.placement;
-      if (placement?.kind !== 'at') return undefined;
-      const { bus, slot, fn } = placement.address;
-      return bus === 0 && slot === 0 && fn === 0 ? undefined : `bus ${bus}, slot ${slot}, function ${fn}`;
-    },
-    what: (address) => `another passed-through device has the guest address ${address} too`,
-    remedy: 'Give each an address of its own, or leave <address> out.',
-  });
+  refuseSecond(
+    plan,
+    devices.map((element) => ({ element, key: userAlias(element) })),
+    (alias) => `the alias ${alias} is another device's too`,
+    'Give each device an alias of its own; those of overrides too.',
+  );
+  refuseSecond(
+    plan,
+    passthrough.map(({ element, bdf }) => ({ element, key: bdf })),
+    (bdf) => `the host device ${bdf} is given to the guest twice`,
+    'Leave one of the two out.',
+  );
+  refuseSecond(
+    plan,
+    passthrough.map(({ element, placement }) => ({ element, key: addressText(placement) })),
+    (address) => `another passed-through device has the guest address ${address} too`,
+    'Give each an address of its own, or leave <address> out.',
+  );
 }
 
-interface Once {
-  /** undefined: has none, so nothing to compare. */
-  readonly keyOf: (element: XmlElement) => string | undefined;
-  readonly what: (key: string) => string;
-  readonly remedy: string;
+/** undefined where libvirt chooses; it takes an address of zeros for none. */
+function addressText(placement: Placement): string | undefined {
+  if (placement.kind !== 'at') return undefined;
+  const { bus, slot, fn } = placement.address;
+  return bus === 0 && slot === 0 && fn === 0 ? undefined : `bus ${bus}, slot ${slot}, function ${fn}`;
 }
 
-function refuseSecond(plan: Plan, elements: readonly XmlElement[], { keyOf, what, remedy }: Once): void {
+/** @param entries an undefined key has nothing to compare */
+function refuseSecond(
+  plan: Plan,
+  entries: readonly { readonly element: XmlElement; readonly key: string | undefined }[],
+  what: (key: string) => string,
+  remedy: string,
+): void {
   const seen = new Set<string>();
-  for (const element of elements) {
-    const key = keyOf(element);
+  for (const { element, key } of entries) {
     if (key === undefined) continue;
     if (seen.has(key))
       plan.refuse(element, 'DEVICE_TWICE', `<${element.local}>: ${what(key)}; libvirt refuses that`, remedy);

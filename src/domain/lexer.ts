@@ -17,7 +17,8 @@ export interface StartTag {
   readonly selfClosing: boolean;
 }
 
-const SPACE = ' \t\r\n';
+/** White space of XML (production 3), for a class of a regular expression. */
+export const SPACE = ' \t\r\n';
 const NAME_START =
   ':A-Z_a-z\\u{c0}-\\u{d6}\\u{d8}-\\u{f6}\\u{f8}-\\u{2ff}\\u{370}-\\u{37d}\\u{37f}-\\u{1fff}\\u{200c}\\u{200d}' +
   '\\u{2070}-\\u{218f}\\u{2c00}-\\u{2fef}\\u{3001}-\\u{d7ff}\\u{f900}-\\u{fdcf}\\u{fdf0}-\\u{fffd}\\u{10000}-\\u{effff}';

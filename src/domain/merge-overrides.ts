@@ -1,4 +1,5 @@
 import { childrenOf, type XmlElement } from './element.js';
+import { SPACE } from './lexer.js';
 import { QEMU_NAMESPACE, type OverrideEntry, type OverrideProperty } from './override.js';
 import type { WantedOverride } from './plan.js';
 
@@ -51,7 +52,7 @@ function isPlain(text: string, device: XmlElement): boolean {
 }
 
 // White space of XML (production 3): a no-break space is text, which trim() would take for nothing.
-const BLANK = /^[ \t\r\n]*$/;
+const BLANK = new RegExp(`^[${SPACE}]*$`);
 
 /** Is there no text and no comment beside the element's children? */
 export function onlySpaceAround(text: string, element: XmlElement): boolean {

@@ -29,7 +29,10 @@ export interface AnnotatedNode {
  * @throws VsmmuError ANNOTATION_VERSION or ANNOTATION_MALFORMED
  */
 export function parseAnnotation(text: string): AnnotatedNode {
-  const json = parseJson(text);
+  return readAnnotation(parseJson(text));
+}
+
+function readAnnotation(json: unknown): AnnotatedNode {
   const version = versionOf(json);
   if (readableVersion(version) === undefined)
     throw new VsmmuError('ANNOTATION_VERSION', `its version is ${said(version)}; this vsmmu reads 1 and 2`, {
@@ -47,7 +50,7 @@ export function parseAnnotation(text: string): AnnotatedNode {
 export function annotatedNode(text: string): string | undefined {
   try {
     const json = parseJson(text);
-    if (readableVersion(versionOf(json)) !== undefined) return parseAnnotation(text).node;
+    if (readableVersion(versionOf(json)) !== undefined) return readAnnotation(json).node;
     const node = typeof json === 'object' && json !== null && 'node' in json ? json.node : undefined;
     return typeof node === 'string' ? node : undefined;
   } catch {

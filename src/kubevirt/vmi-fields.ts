@@ -59,7 +59,7 @@ export function listIn<T>(
   });
 }
 
-function isFields(json: unknown): json is Fields {
+export function isFields(json: unknown): json is Fields {
   return typeof json === 'object' && json !== null && !Array.isArray(json);
 }
 

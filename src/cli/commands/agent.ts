@@ -8,7 +8,7 @@ import { REPLY_CACHE } from '../../host/reply-cache.js';
 import type { IommufdPolicy } from '../../kubelet/allocation.js';
 import { CDI_DIR } from '../../kubelet/cdi.js';
 import { isGroupBusy } from '../../kubelet/group-busy.js';
-import { rememberReplies, type ProbeMemory } from '../../kubelet/remembered-probe.js';
+import { rememberReplies, type ProbeMemory } from '../../host/remembered-probe.js';
 import type { RegistrationMode } from '../../kubelet/resource-plugins.js';
 import { scanTrusted } from '../../kubelet/trusted-scan.js';
 import { startAgent, type NodeDriver, type StartOptions } from '../../kubelet/start-agent.js';

@@ -5,7 +5,7 @@ import { liveHints } from '../../host/live-hints.js';
 import { openHost, type OpenHostOptions } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
 import type { HostReport } from '../../host/report.js';
-import { rememberReplies, type ProbeMemory } from '../../kubelet/remembered-probe.js';
+import { rememberReplies, type ProbeMemory } from '../../host/remembered-probe.js';
 import type { Log } from '../../log/log.js';
 import { winstonLog, type LogFormat, type LogLevel } from '../../log/winston-log.js';
 import type { CliIo } from '../io.js';

@@ -1,5 +1,5 @@
-import type { DeviceReplies } from '../host/hw-info.js';
-import { withHwInfo, type HostSource } from '../host/host-source.js';
+import type { DeviceReplies } from './hw-info.js';
+import { withHwInfo, type HostSource } from './host-source.js';
 
 /** What each device once answered in the life of this process, by BDF and vfio-dev name. */
 export type ProbeMemory = Map<string, DeviceReplies>;
