@@ -46,22 +46,13 @@ function remainder(document: XmlDocument): string {
 
 /** What the result's list of changes says, in the words of the two functions above. */
 function listed({ changes }: RewriteResult): { attributes: string[]; overrides: string[] } {
-  const attributes: string[] = [];
-  const properties: string[] = [];
-  for (const { what } of changes) {
-    const attribute =
-      /^<driver> gets (\w+)='(\w+)'$/.exec(what) ??
-      /^<driver> (\w+)='[^']*' becomes '(\w+)'$/.exec(what) ??
-      /^<driver> \w+='[^']*' becomes (\w+)='(\w+)'$/.exec(what);
-    if (attribute !== null) attributes.push(`${attribute[1] ?? ''}=${attribute[2] ?? ''}`);
-    for (const [, alias = '', list = ''] of what.matchAll(/override of ([\w-]+) gets ([^;]*)/g))
-      properties.push(...list.split(', ').map((one) => `${alias} ${one}`));
-    for (const [, alias = '', name = '', value = ''] of what.matchAll(
-      /override of ([\w-]+): (\w+)=[^;\s]* becomes (\w+)/g,
-    ))
-      properties.push(`${alias} ${name}=${value}`);
-  }
-  return { attributes: attributes.sort(), overrides: properties.sort() };
+  const sets = changes.flatMap((change) => change.sets);
+  const attributes = sets.filter((one) => one.as === 'attribute');
+  const properties = sets.filter((one) => one.as === 'override');
+  return {
+    attributes: attributes.map(({ name, value }) => `${name}=${value}`).sort(),
+    overrides: properties.map(({ alias, name, value }) => `${alias} ${name}=${value}`).sort(),
+  };
 }
 
 /**

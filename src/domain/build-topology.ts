@@ -72,6 +72,7 @@ function accelerate(plan: Plan): void {
     plan.edits.push(
       plan.layout.addAttribute(smmu.driver, pciBus, 'accel', 'on', {
         what: "<driver> gets accel='on'",
+        sets: [{ as: 'attribute', alias: smmu.alias, name: 'accel', value: 'on' }],
         why: 'passed-through devices stand behind it, and QEMU takes them behind an accelerated vSMMU only',
       }),
     );

@@ -1,11 +1,27 @@
+/** A value that stands in the document after an edit and did not before, as data: words quote what users wrote. */
+export interface SetValue {
+  /** An attribute of the vSMMU's `<driver>`, or a property in the `<qemu:override>` of its alias. */
+  readonly as: 'attribute' | 'override';
+  /** "iommu0", "ua-gpu0" */
+  readonly alias: string;
+  readonly name: string;
+  readonly value: string;
+}
+
+/** What an edit is for. */
+export interface Reason {
+  /** For `--explain`: "<driver> ats='on' becomes 'off'". */
+  readonly what: string;
+  readonly why: string;
+  /** Left out where the edit sets no property. */
+  readonly sets?: readonly SetValue[];
+}
+
 /** One change of the text: `start`..`end` gives way to `text`; an insertion has start = end. */
-export interface Edit {
+export interface Edit extends Reason {
   readonly start: number;
   readonly end: number;
   readonly text: string;
-  /** What changes, for `--explain`: "driver ats='on' -> 'off'". */
-  readonly what: string;
-  readonly why: string;
 }
 
 /** By place. Equal places keep the planner's order; an insertion goes before a replacement there. */

@@ -1,13 +1,7 @@
 import { attributeSpans } from './attribute-span.js';
-import type { Edit } from './edit.js';
+import type { Edit, Reason } from './edit.js';
 import type { XmlAttribute, XmlElement } from './element.js';
 import { escapeAttribute, renderLines, type LineStyle, type NewElement } from './render.js';
-
-/** What and why of an edit, without its place. */
-export interface Reason {
-  readonly what: string;
-  readonly why: string;
-}
 
 /**
  * Writes changes in the manner of the document at hand: its indentation, its line ends, its quotes.

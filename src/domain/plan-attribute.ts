@@ -1,5 +1,6 @@
 import { writtenProperty, type Written } from './asked.js';
 import type { VirtualSmmu } from './domain-model.js';
+import type { SetValue } from './edit.js';
 import type { XmlAttribute, XmlElement } from './element.js';
 import type { Plan } from './plan.js';
 import type { ResolvedProperty } from './resolved-properties.js';
@@ -19,7 +20,8 @@ export function planAttribute(
   why: string,
 ): void {
   const written = writtenProperty(plan.model, smmu, property);
-  if (smmu.driver !== undefined) new DriverAttributes(plan, smmu.driver, why).plan(property, written, value);
+  if (smmu.driver !== undefined)
+    new DriverAttributes(plan, smmu.alias, smmu.driver, why).plan(property, written, value);
   if (plan.options.target !== 'native' || written.override !== undefined)
     plan.overrides.push({ alias: smmu.alias, name: property, type: 'string', value, why });
 }
@@ -64,11 +66,13 @@ function attributeNames(plan: Plan, property: ResolvedProperty): readonly string
 /** Changes to the attributes of one `<driver>`. */
 class DriverAttributes {
   readonly #plan: Plan;
+  readonly #alias: string;
   readonly #driver: XmlElement;
   readonly #why: string;
 
-  constructor(plan: Plan, driver: XmlElement, why: string) {
+  constructor(plan: Plan, alias: string, driver: XmlElement, why: string) {
     this.#plan = plan;
+    this.#alias = alias;
     this.#driver = driver;
     this.#why = why;
   }
@@ -92,24 +96,27 @@ class DriverAttributes {
   #set(there: XmlAttribute, value: string): void {
     if (there.value === value) return;
     const what = `<driver> ${there.name}='${there.value}' becomes '${value}'`;
-    this.#plan.edits.push(
-      this.#plan.layout.setAttribute(this.#driver, there, value, { what, why: this.#why }),
-    );
+    const reason = { what, why: this.#why, sets: this.#sets(there.name, value) };
+    this.#plan.edits.push(this.#plan.layout.setAttribute(this.#driver, there, value, reason));
   }
 
   #rename(stale: XmlAttribute, name: string, value: string): void {
     const what = `<driver> ${stale.name}='${stale.value}' becomes ${name}='${value}'`;
     const why = `${this.#why}; this libvirt spells it ${name}`;
-    this.#plan.edits.push(this.#plan.layout.setAttribute(this.#driver, stale, value, { what, why }, name));
+    const reason = { what, why, sets: this.#sets(name, value) };
+    this.#plan.edits.push(this.#plan.layout.setAttribute(this.#driver, stale, value, reason, name));
   }
 
   #add(name: string, value: string): void {
     const what = `<driver> gets ${name}='${value}'`;
-    const edit = this.#plan.layout.addAttribute(this.#driver, this.#precedent(name), name, value, {
-      what,
-      why: this.#why,
-    });
-    this.#plan.edits.push(edit);
+    const reason = { what, why: this.#why, sets: this.#sets(name, value) };
+    this.#plan.edits.push(
+      this.#plan.layout.addAttribute(this.#driver, this.#precedent(name), name, value, reason),
+    );
+  }
+
+  #sets(name: string, value: string): readonly SetValue[] {
+    return [{ as: 'attribute', alias: this.#alias, name, value }];
   }
 
   #remove(stale: XmlAttribute, names: readonly string[]): void {

@@ -1,5 +1,5 @@
+import type { Reason, SetValue } from './edit.js';
 import { childrenOf, type XmlElement } from './element.js';
-import type { Reason } from './layout.js';
 import { mergedEntry, onlySpaceAround, type MergedEntry } from './merge-overrides.js';
 import { overrideOf, QEMU_NAMESPACE, type OverrideProperty } from './override.js';
 import type { Plan, WantedOverride } from './plan.js';
@@ -65,22 +65,37 @@ function planMerged(
   wanted: readonly WantedOverride[],
 ): Removal[] {
   const why = 'libvirt lets the last one of several entries count, and its schema allows one';
-  const what = [`the entries of ${alias} become one`, ...changesOf(plan, alias, wanted)].join('; ');
+  const changed = changesOf(plan, alias, wanted);
+  const what = [`the entries of ${alias} become one`, ...changed.map((one) => one.what)].join('; ');
+  const sets = changed.flatMap((one) => one.sets);
   const gone = (element: XmlElement): Removal => ({ element, what: `an entry of ${alias} goes`, why });
   if (properties.length === 0) return [...others, home].map(gone);
-  plan.edits.push(plan.layout.replace(home, entry(home.prefix, alias, properties), { what, why }));
+  plan.edits.push(plan.layout.replace(home, entry(home.prefix, alias, properties), { what, why, sets }));
   return others.map(gone);
 }
 
 /** What becomes of wanted properties, in the words that stand for each alone. */
-function changesOf(plan: Plan, alias: string, wanted: readonly WantedOverride[]): string[] {
-  return wanted.flatMap(({ name, type, value }) => {
+function changesOf(
+  plan: Plan,
+  alias: string,
+  wanted: readonly WantedOverride[],
+): (Pick<Reason, 'what'> & { readonly sets: readonly SetValue[] })[] {
+  return wanted.flatMap((one) => {
+    const { name, type, value } = one;
     const present = overrideOf(plan.model.overrides, alias, name);
     if (value === undefined || (present?.type === type && present.value === value)) return [];
-    return present === undefined
-      ? [`override of ${alias} gets ${name}=${value}`]
-      : [correction(alias, present, value)];
+    const what =
+      present === undefined
+        ? `override of ${alias} gets ${name}=${value}`
+        : correction(alias, present, value);
+    return [{ what, sets: setsOf([one]) }];
   });
+}
+
+function setsOf(wanted: readonly WantedOverride[]): readonly SetValue[] {
+  return wanted.flatMap(({ alias, name, value }) =>
+    value === undefined ? [] : [{ as: 'override', alias, name, value }],
+  );
 }
 
 function correction(alias: string, { name, type, value: was }: OverrideProperty, value: string): string {
@@ -94,15 +109,12 @@ function propertiesNamed(plan: Plan, { alias, name }: WantedOverride): OverrideP
 function correct(plan: Plan, present: OverrideProperty, wanted: WantedOverride, value: string): void {
   const { alias, type, why } = wanted;
   if (present.type === type && present.value === value) return;
-  const what = correction(alias, present, value);
+  const reason = { what: correction(alias, present, value), why, sets: setsOf([wanted]) };
   const written = present.element.attributes.find((one) => one.name === 'value');
   const edit =
     present.type === type && written !== undefined
-      ? plan.layout.setAttribute(present.element, written, value, { what, why })
-      : plan.layout.replace(present.element, property(present.element.prefix, { ...wanted, value }), {
-          what,
-          why,
-        });
+      ? plan.layout.setAttribute(present.element, written, value, reason)
+      : plan.layout.replace(present.element, property(present.element.prefix, { ...wanted, value }), reason);
   plan.edits.push(edit);
 }
 
@@ -110,6 +122,7 @@ function reasonOf(alias: string, wanted: readonly WantedOverride[]): Reason {
   return {
     what: `override of ${alias} gets ${wanted.map(({ name, value }) => `${name}=${String(value)}`).join(', ')}`,
     why: [...new Set(wanted.map(({ why }) => why))].join('; '),
+    sets: setsOf(wanted),
   };
 }
 
@@ -152,13 +165,9 @@ function addEntries(
   block: XmlElement | undefined,
   entries: readonly (readonly [string, readonly WantedOverride[]])[],
 ): void {
-  const reason = {
-    what: entries.map(([alias, wanted]) => reasonOf(alias, wanted).what).join('; '),
-    why: reasonOf(
-      '',
-      entries.flatMap(([, wanted]) => wanted),
-    ).why,
-  };
+  const all = entries.flatMap(([, wanted]) => wanted);
+  const what = entries.map(([alias, wanted]) => reasonOf(alias, wanted).what).join('; ');
+  const reason = { ...reasonOf('', all), what };
   const { root } = plan.model;
   if (block !== undefined) {
     const children = entries.map(([alias, wanted]) => entry(block.prefix, alias, wanted));

@@ -3,6 +3,7 @@ import { VsmmuError } from '../errors.js';
 import { isAccelerated } from './asked.js';
 import { editedDomain, parseDomain, type DomainModel, type VirtualSmmu } from './domain-model.js';
 import { type ResolvedOptions, type RewriteOptions, withDefaults } from './options.js';
+import type { SetValue } from './edit.js';
 import { planTopology } from './build-topology.js';
 import { checkBuses } from './check-buses.js';
 import { checkTwice } from './check-twice.js';
@@ -24,6 +25,8 @@ export interface Change {
   readonly column: number;
   readonly what: string;
   readonly why: string;
+  /** The properties that it sets, as data; `what` says them and more in words. */
+  readonly sets: readonly SetValue[];
 }
 
 export interface RewriteResult {
@@ -74,7 +77,12 @@ function changesOf({ edits, model }: Plan): Change[] {
     model.text,
     sorted.map(({ start }) => start),
   );
-  return sorted.map(({ what, why }, index) => ({ ...(places[index] ?? { line: 1, column: 1 }), what, why }));
+  return sorted.map(({ what, why, sets = [] }, index) => ({
+    ...(places[index] ?? { line: 1, column: 1 }),
+    what,
+    why,
+    sets,
+  }));
 }
 
 /** @throws DomainRefused */
