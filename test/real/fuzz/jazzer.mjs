@@ -35,14 +35,16 @@ export class Jazzer {
   }
 
   /**
-   * Fuzzes one target; what it finds to reach new code goes into the first folder.
-   * @param {{ name: string, sync: boolean }} target @param {readonly string[]} corpora
+   * Fuzzes one target.
+   * @param {{ name: string, sync: boolean }} target @param {string} found folder for what reaches new code
+   * @param {string} inputs file that names what to begin with, in order: a folder's own order differs between machines
    * @param {string} artifacts folder that gets the input of a crash
    * @param {number} seed of libFuzzer; 0: another one each time
    * @returns {Promise<{ status: number | null, output: string }>} status 77: a crash
    */
-  fuzz(target, corpora, { seconds, artifacts, seed }) {
-    return this.#run(target, corpora, seconds + 120, [
+  fuzz(target, found, { inputs, seconds, artifacts, seed }) {
+    return this.#run(target, [found], seconds + 120, [
+      `-seed_inputs=@${inputs}`,
       `-max_total_time=${seconds}`,
       `-seed=${seed}`,
       '-reload=0', // it looks by the clock for what other processes found, and there are none

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { Jazzer } from './jazzer.mjs';
 import { controlFile, keptInputs } from './kept-inputs.mjs';
 
@@ -28,6 +29,8 @@ const CRASH = 77;
 /** Of one run's inputs, at most; those that reach most come first. */
 const KEPT_INPUTS = 60;
 const KEPT_BYTES = 64 * 1024;
+/** Characters of an input, packed, that still go into the first line of a failure: all that is left of a CI machine. */
+const PRINTED_INPUT = 4000;
 const seconds = Number(process.env.VSMMU_FUZZ_SECONDS ?? 60);
 /** One seed for all, so that CI's minute is the beginning of the ten minutes that were run once; 0: libFuzzer's own. */
 const SEED = process.env.VSMMU_FUZZ_SEED === 'random' ? 0 : Number(process.env.VSMMU_FUZZ_SEED ?? 1);
@@ -56,7 +59,15 @@ async function fuzz(ctx, jazzer, target) {
   const [found, artifacts] = [join(folder, 'found'), join(folder, 'crash')];
   try {
     await Promise.all([mkdir(found), mkdir(artifacts)]);
-    const { status, output } = await jazzer.fuzz(target, [found, corpus], { seconds, artifacts, seed: SEED });
+    const inputs = join(folder, 'inputs');
+    await writeFile(
+      inputs,
+      (await readdir(corpus))
+        .sort()
+        .map((name) => join(corpus, name))
+        .join(),
+    );
+    const { status, output } = await jazzer.fuzz(target, found, { inputs, seconds, artifacts, seed: SEED });
     const runs = /#(\d+)\s+DONE/.exec(output)?.[1];
     const covered = output.match(/cov: \d+ ft: \d+/g)?.at(-1);
     ctx.log(`${target.name}: ${runs ?? '?'} runs in ${seconds} s, ${covered ?? 'no coverage'}`);
@@ -100,8 +111,14 @@ async function crash(ctx, { name }, artifacts, status, output) {
   const what = status === CRASH ? 'a law is broken' : `jazzer ended with status ${status}`;
   const where = output.indexOf('Uncaught Exception');
   const said = where === -1 ? output.slice(-3000) : output.slice(where, where + 3000);
+  const files = inputs.map((input) => join(kept, input));
+  const packed = await Promise.all(
+    files.map(async (file) => gzipSync(await readFile(file)).toString('base64')),
+  );
+  const input = packed.find(({ length }) => length <= PRINTED_INPUT);
   return new Error(
-    `${what}\n${said}\ninput: ${inputs.map((input) => join(kept, input)).join(', ') || 'none was written'}\n` +
+    `${what}${input === undefined ? '' : `, by echo ${input} | base64 -d | gunzip`}\n${said}\n` +
+      `input: ${files.join(', ') || 'none was written'}\n` +
       `to see it again: copy it to test/fuzz/corpus/${name}/ and run npx jest test/fuzz-corpus`,
   );
 }
