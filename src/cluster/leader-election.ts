@@ -6,6 +6,7 @@ import type { Log } from '../log/log.js';
 import { pauseFor } from './backoff.js';
 import { joinSignals } from './joined-signal.js';
 import type { KubeClient } from './kube-client.js';
+import { getOrMake } from './named-object.js';
 import { isKubeError } from './kube-error.js';
 import { apiVersionOf, type KubeObject, type ObjectRef } from './resource.js';
 
@@ -33,7 +34,8 @@ type LeaseSpec = z.output<typeof leaseSpec>;
 
 interface Observed {
   readonly spec: LeaseSpec;
-  readonly resourceVersion: string | undefined;
+  /** Labels and annotations are others' and stay. */
+  readonly metadata: KubeObject['metadata'];
   /** When this replica first saw it as it is. Clocks of machines are never compared. */
   readonly at: number;
 }
@@ -124,19 +126,15 @@ export class LeaderElection {
 
   /** true: the lease is ours and was renewed now. Never throws. */
   async #tryAcquire(signal: AbortSignal): Promise<boolean> {
-    const { client, log } = this.#options;
+    const { client, lease, log } = this.#options;
     try {
-      const current = await this.#read(signal);
-      if (current === undefined) {
-        this.#observe(await client.create(LEASES, this.#manifest(undefined), { signal }));
-        return true;
-      }
+      const current = this.#observe(await getOrMake(client, LEASES, lease, signal));
       if (this.#isTaken()) return false;
       this.#observe(await client.replace(LEASES, this.#manifest(current), { signal }));
       return true;
     } catch (error) {
       // Another was faster, or the API server is away: the next round sees.
-      if (!isKubeError(error, 'KUBE_CONFLICT', 'KUBE_ALREADY_EXISTS') && !signal.aborted)
+      if (!isKubeError(error, 'KUBE_CONFLICT') && !signal.aborted)
         log.warn('lease not renewed', { error: messageOf(error) });
       return false;
     }
@@ -151,41 +149,31 @@ export class LeaderElection {
     return now() - at < (spec.leaseDurationSeconds ?? leaseSeconds) * 1000;
   }
 
-  async #read(signal: AbortSignal): Promise<Observed | undefined> {
-    const { client, lease } = this.#options;
-    try {
-      return this.#observe(await client.get(LEASES, lease, signal));
-    } catch (error) {
-      if (isKubeError(error, 'KUBE_NOT_FOUND')) return undefined;
-      throw error;
-    }
-  }
-
   #observe(object: KubeObject): Observed {
     const parsed = leaseSpec.safeParse(object['spec']);
     const spec = parsed.success ? parsed.data : {};
-    const { resourceVersion } = object.metadata;
+    const { metadata } = object;
     const before = this.#observed;
-    const same = before !== undefined && before.resourceVersion === resourceVersion;
-    this.#observed = { spec, resourceVersion, at: same ? before.at : this.#options.now() };
+    const same = before !== undefined && before.metadata.resourceVersion === metadata.resourceVersion;
+    this.#observed = { spec, metadata, at: same ? before.at : this.#options.now() };
     return this.#observed;
   }
 
-  #manifest(current: Observed | undefined) {
-    const { lease, identity, leaseSeconds } = this.#options;
-    const again = current?.spec.holderIdentity === identity;
+  #manifest(current: Observed) {
+    const { identity, leaseSeconds } = this.#options;
+    const again = current.spec.holderIdentity === identity;
     const time = new Date().toISOString().replace('Z', '000Z');
-    const transitions = current?.spec.leaseTransitions ?? 0;
+    const transitions = current.spec.leaseTransitions ?? 0;
     return {
       apiVersion: apiVersionOf(LEASES),
       kind: LEASES.kind,
-      metadata: { ...lease, resourceVersion: current?.resourceVersion },
+      metadata: current.metadata,
       spec: {
         holderIdentity: identity,
         leaseDurationSeconds: leaseSeconds,
         renewTime: time,
         ...(again ? {} : { acquireTime: time }),
-        leaseTransitions: again || current === undefined ? transitions : transitions + 1,
+        leaseTransitions: again ? transitions : transitions + 1,
       },
     };
   }

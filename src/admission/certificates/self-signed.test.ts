@@ -20,7 +20,7 @@ interface Stored {
   [field: string]: unknown;
 }
 
-/** Objects of an API server: created, replaced, with conflicts, as far as certificates need. */
+/** Objects of an API server: applied, replaced, with conflicts, as far as certificates need. */
 class Store {
   readonly objects = new Map<string, Stored>();
   #version = 1;
@@ -34,17 +34,16 @@ class Store {
   serve(wire: WireApiServer): void {
     wire.answer(({ method, path, body }, response) => {
       const sent = body === '' ? undefined : (JSON.parse(body) as Stored);
-      const target = method === 'POST' ? `${path}/${sent?.metadata.name ?? ''}` : path;
-      const current = this.objects.get(target);
-      if (method === 'POST' && current !== undefined)
-        sendStatus(response, 409, 'AlreadyExists', 'it is there');
-      else if (method !== 'POST' && current === undefined)
+      const current = this.objects.get(path);
+      if (method === 'POST')
+        sendStatus(response, 403, 'Forbidden', 'no right can be kept to a name that is no path');
+      else if (method !== 'PATCH' && current === undefined)
         sendStatus(response, 404, 'NotFound', 'it is not there');
       else if (method === 'PUT' && current?.metadata.resourceVersion !== sent?.metadata.resourceVersion)
         sendStatus(response, 409, 'Conflict', 'it was changed');
       else {
-        if (sent !== undefined) this.put(target, sent);
-        sendJson(response, 200, this.objects.get(target));
+        if (sent !== undefined) this.put(path, { ...current, ...sent });
+        sendJson(response, 200, this.objects.get(path));
       }
     });
   }
@@ -113,7 +112,7 @@ async function round({ certificates }: Replica): Promise<void> {
       await certificates.ensure(signal);
       return;
     } catch (error) {
-      if (attempt === 10 || !/KUBE_(CONFLICT|ALREADY_EXISTS)/.test(errnoOf(error) ?? '')) throw error;
+      if (attempt === 10 || errnoOf(error) !== 'KUBE_CONFLICT') throw error;
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { KubeClient } from '../../cluster/kube-client.js';
 import { isKubeError } from '../../cluster/kube-error.js';
+import { getOrMake } from '../../cluster/named-object.js';
 import { pauseFor } from '../../cluster/backoff.js';
 import type { KubeObject, ResourceType } from '../../cluster/resource.js';
 import { messageOf } from '../../errors.js';
@@ -58,7 +59,7 @@ const HURRY_MS = 200;
 const ENTRY = 'authorities.json';
 
 /**
- * Certificates without anybody's help. Authorities live in a Secret that whichever replica comes first creates;
+ * Certificates without anybody's help. Authorities live in a Secret that whichever replica comes first fills;
  * each replica has a leaf of its own in memory. Rotation never fails an admission, because each step waits for the
  * one before to be seen: the new authority joins the bundle beside the old one, then leaves are signed with it, then
  * the old one goes. A Secret that was deleted or spoiled is made good from memory.
@@ -99,8 +100,7 @@ export class SelfSignedCertificates {
     } catch (error) {
       if (signal.aborted) return 0;
       // Another replica was faster; what it did is seen in the next round.
-      if (isKubeError(error, 'KUBE_CONFLICT', 'KUBE_ALREADY_EXISTS'))
-        return Math.min(usual, HURRY_MS * Math.random());
+      if (isKubeError(error, 'KUBE_CONFLICT')) return Math.min(usual, HURRY_MS * Math.random());
       this.#options.log.warn('certificates not looked after', { error: messageOf(error) });
       return this.#leaf === undefined ? Math.min(usual, SEEN_MS) : usual;
     }
@@ -137,8 +137,8 @@ export class SelfSignedCertificates {
 
   async #ensureSecret(signal: AbortSignal): Promise<Authority[]> {
     const { client, secret, timing, log } = this.#options;
-    const object = await this.#readSecret(signal);
-    const text = object === undefined ? '' : entryOf(object);
+    const object = await getOrMake(client, SECRETS, secret, signal);
+    const text = entryOf(object);
     const known = parseAuthorities(text);
     const due = dueAuthorities(known, this.#leaf?.authority, this.#now(), timing);
     const wanted = renderAuthorities(due);
@@ -147,26 +147,13 @@ export class SelfSignedCertificates {
     const encoded = (value: string) => Buffer.from(value).toString('base64');
     const certs = due.map(({ cert }) => cert).join('');
     const data = { [ENTRY]: encoded(wanted), 'ca.crt': encoded(certs) };
-    const frame = { apiVersion: 'v1', kind: 'Secret', data };
-    const labels = { 'app.kubernetes.io/name': 'vsmmu' };
-    if (object === undefined)
-      await client.create(SECRETS, { ...frame, metadata: { ...secret, labels } }, { signal });
-    else await client.replace(SECRETS, { ...object, ...frame, metadata: { ...object.metadata } }, { signal });
+    await client.replace(SECRETS, { ...object, apiVersion: 'v1', kind: 'Secret', data }, { signal });
     log.info('certificate authorities written', {
       secret: secret.name,
       before: known.length,
       now: due.length,
     });
     return due;
-  }
-
-  async #readSecret(signal: AbortSignal): Promise<KubeObject | undefined> {
-    try {
-      return await this.#options.client.get(SECRETS, this.#options.secret, signal);
-    } catch (error) {
-      if (isKubeError(error, 'KUBE_NOT_FOUND')) return undefined;
-      throw error;
-    }
   }
 
   #renewLeaf(

@@ -26,12 +26,11 @@ const RULES = {
     },
   ],
   own: [
-    { apiGroups: [''], resources: ['secrets'], verbs: ['create'] },
     {
       apiGroups: [''],
       resources: ['secrets'],
       resourceNames: ['vsmmu-webhook-authorities'],
-      verbs: ['get', 'update'],
+      verbs: ['get', 'update', 'patch', 'create'],
     },
   ],
 };

@@ -19,12 +19,11 @@ const CLUSTER_RULES = [
   { apiGroups: ['events.k8s.io'], resources: ['events'], verbs: ['create'] },
 ];
 const LEASE_RULES = [
-  { apiGroups: ['coordination.k8s.io'], resources: ['leases'], verbs: ['create'] },
   {
     apiGroups: ['coordination.k8s.io'],
     resources: ['leases'],
     resourceNames: ['vsmmu-controller'],
-    verbs: ['get', 'update'],
+    verbs: ['get', 'update', 'patch', 'create'],
   },
 ];
 

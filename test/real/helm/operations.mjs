@@ -11,17 +11,33 @@ const controller =
 const bundle = 'vsmmu support-bundle collects what there is, and no secret';
 const partial =
   'vsmmu support-bundle as an account that may not read all: tells what is missing, keeps the rest';
-export const OPERATIONS = [controller, bundle, partial];
+const lease = 'the controller leaves its Lease its labels, and makes it anew when somebody deletes it';
+export const OPERATIONS = [controller, lease, bundle, partial];
 
 /** Of an installed release whose webhook has filled its Secret. */
 export async function checkOperations(test) {
   const { ctx } = test;
-  await ctx.check(controller, () => checkController(test));
+  await checkController(test);
   await ctx.check(bundle, () => checkBundle(test));
   await ctx.check(partial, () => checkPartialBundle(test));
 }
 
-async function checkController({ ctx, cluster, folder }) {
+async function checkController(test) {
+  const { ctx, cluster } = test;
+  let child;
+  try {
+    await ctx.check(controller, async () => {
+      child = await startController(test);
+    });
+    await ctx.check(lease, () => checkLease(cluster));
+  } finally {
+    child?.kill('SIGTERM');
+  }
+  if (child !== undefined) assert.deepEqual(await once(child, 'exit'), [0, null]);
+}
+
+/** @returns {Promise<import('node:child_process').ChildProcess>} leading, and with node1 labelled */
+async function startController({ ctx, cluster, folder }) {
   const { spec } = await cluster.admin.get(
     `/apis/apps/v1/namespaces/${NAMESPACE}/deployments/vsmmu-controller`,
   );
@@ -47,9 +63,18 @@ async function checkController({ ctx, cluster, folder }) {
     const { metadata } = await cluster.admin.get('/api/v1/nodes/node1');
     return metadata.labels?.['vsmmu.io/profile'] === 'current';
   });
-  const exited = once(child, 'exit');
-  child.kill('SIGTERM');
-  assert.deepEqual(await exited, [0, null]);
+  return child;
+}
+
+async function checkLease(cluster) {
+  const path = `/apis/coordination.k8s.io/v1/namespaces/${NAMESPACE}/leases/vsmmu-controller`;
+  const { metadata } = await cluster.admin.get(path);
+  assert.equal(metadata.labels['app.kubernetes.io/managed-by'], 'Helm');
+  await cluster.admin.delete(path);
+  await eventually('a new one is held', async () => {
+    const { status, body } = await cluster.admin.exchange('GET', path);
+    return status === 200 && body.metadata.uid !== metadata.uid && Boolean(body.spec?.holderIdentity);
+  });
 }
 
 async function portOf(child) {

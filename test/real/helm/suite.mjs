@@ -30,6 +30,7 @@ const ownProfile = 'an agent writes its own node’s profile with its pod’s to
 const conditions = 'only VMIs that ask for vsmmu’s devices are sent to the webhook';
 const policy = 'the policy onlyOurHook takes vsmmu’s hook and refuses any other';
 const helmTest = 'helm test passes against the real webhook, and its pod is gone';
+const deleted = 'the webhook makes its Secret anew, with the chart’s rights, when somebody deletes it';
 const helmTestFails = 'helm test fails where the webhook gives another hook than the chart names';
 
 export const suite = {
@@ -38,7 +39,7 @@ export const suite = {
   timeoutMinutes: 20,
   checks: [
     ...[lint, same, dryRun, manifests, install, restricted, privileged, rights, ownProfile],
-    ...[conditions, helmTest, helmTestFails, ...OPERATIONS, ...UPGRADES, policy, ...REMOVAL],
+    ...[conditions, helmTest, deleted, helmTestFails, ...OPERATIONS, ...UPGRADES, policy, ...REMOVAL],
   ],
   async run(ctx) {
     const helm = await currentHelm(ctx);
@@ -185,6 +186,7 @@ const RIGHTS = [
   ['webhook', 'update', '/secrets', 'vsmmu-webhook-certificates', NAMESPACE, true],
   ['webhook', 'get', '/secrets', 'other', NAMESPACE, false],
   ['webhook', 'list', '/secrets', '', NAMESPACE, false],
+  ['webhook', 'create', '/secrets', 'vsmmu-webhook-certificates', NAMESPACE, true],
   ['webhook', 'create', '/secrets', '', NAMESPACE, false],
   ['webhook', 'get', '/secrets', 'vsmmu-webhook-certificates', 'default', false],
   [
@@ -214,6 +216,7 @@ const RIGHTS = [
   ['controller', 'patch', 'kubevirt.io/virtualmachineinstances', 'vm', 'vms', false],
   ['controller', 'update', 'coordination.k8s.io/leases', 'vsmmu-controller', NAMESPACE, true],
   ['controller', 'update', 'coordination.k8s.io/leases', 'other', NAMESPACE, false],
+  ['controller', 'create', 'coordination.k8s.io/leases', '', NAMESPACE, false],
   ['controller', 'create', 'events.k8s.io/events', '', 'default', true],
   ['controller', 'create', 'events.k8s.io/events', '', 'vms', false],
   ['controller', 'get', '/secrets', 'vsmmu-webhook-certificates', NAMESPACE, false],
@@ -303,6 +306,17 @@ async function checkAdmission({ ctx, cluster }) {
   });
 }
 
+/** While the webhook runs, which remembers. */
+async function checkDeletedSecret(cluster) {
+  const path = `/api/v1/namespaces/${NAMESPACE}/secrets/vsmmu-webhook-certificates`;
+  const { data } = await cluster.admin.get(path);
+  await cluster.admin.delete(path);
+  await eventually('it is there again, with the same authority', async () => {
+    const { status, body } = await cluster.admin.exchange('GET', path);
+    return status === 200 && body.data?.['ca.crt'] === data['ca.crt'];
+  });
+}
+
 async function checkHelmTest(test) {
   const { ctx, cluster } = test;
   const webhook = await startWebhook(test);
@@ -327,6 +341,7 @@ async function checkHelmTest(test) {
         [],
       );
     });
+    await ctx.check(deleted, () => checkDeletedSecret(cluster));
     await ctx.check(helmTestFails, async () => {
       await helmOn(test, ['upgrade', 'vsmmu', test.chart, '--set', 'image.tag=other']);
       const { status } = await helmOn(test, ['test', 'vsmmu', '--timeout', '60s'], { check: false });
