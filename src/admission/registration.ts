@@ -88,13 +88,15 @@ const WAITS_FOR_VALUES = [
 
 /**
  * CEL: values that are new, or other hooks in a VMI that concerns us: virt-controller makes the pod a moment after the
- * VMI, and KubeVirt lets everybody change annotations until then and later.
+ * VMI, and KubeVirt lets everybody change annotations until then and later. Or the mark is gone by which a VMI with
+ * claims concerns us at all.
  */
 function annotationChanged(isConcerned: string): string {
   const oldAnnotations = 'oldObject.metadata.annotations';
   const hooks = `${annotationOf('object', SIDECARS)} != ${annotationOf('oldObject', SIDECARS)}`;
   const wasMarked = `(has(${oldAnnotations}) && ${REQUIRE} in ${oldAnnotations})`;
-  return `(${resolvedOf('object')} != '' && ${resolvedOf('object')} != ${resolvedOf('oldObject')}) || (${hooks} && (${wasMarked} || ${isConcerned}))`;
+  const isMarked = `(has(object.metadata.annotations) && ${REQUIRE} in object.metadata.annotations)`;
+  return `(${resolvedOf('object')} != '' && ${resolvedOf('object')} != ${resolvedOf('oldObject')}) || (${hooks} && (${wasMarked} || ${isConcerned})) || (${wasMarked} && !${isMarked})`;
 }
 
 export function webhookRegistrations(options: RegistrationOptions) {

@@ -208,6 +208,29 @@ describe('at UPDATE', () => {
     expect(changed(OURS)).toEqual({ allowed: true });
   });
 
+  test('our hook keeps the arguments that policies gave it when the VMI was created', () => {
+    const ours = (...more: readonly string[]) => [{ ...HOOK, args: ['hook', ...more] }];
+    const change = (before: unknown, after: unknown) =>
+      judge(
+        { gpus: [GPU], sidecars: after },
+        { operation: 'UPDATE', username: 'alice', oldObject: vmi({ gpus: [GPU], sidecars: before }) },
+      );
+    const refused = change(ours('--unknown-ats=no'), ours('--unknown-ats=yes', '--unresolvable=omit'));
+    expect(refused).toMatchObject({ allowed: false, code: 403 });
+    expect(fields(refused)).toEqual([`metadata.annotations[${HOOK_SIDECARS_ANNOTATION}][0]`]);
+    expect(change(ours(), ours('--unresolvable=omit')).allowed).toBe(false);
+    expect(change([{ image: 'evil:1' }], ours('--unknown-ats=no')).allowed).toBe(true);
+  });
+
+  test('vsmmu.io/require stays: without it a VMI with claims would be nobody’s, and its hooks free', () => {
+    const marked = { gpus: ['x/y'], annotations: { [REQUIRE_ANNOTATION]: '' } };
+    const request = { operation: 'UPDATE', username: 'alice', oldObject: vmi(marked) } as const;
+    const refused = judge({ gpus: ['x/y'] }, request);
+    expect(refused).toMatchObject({ allowed: false, code: 403 });
+    expect(fields(refused)).toEqual([`metadata.annotations[${REQUIRE_ANNOTATION}]`]);
+    expect(judge({ ...marked, annotations: { [REQUIRE_ANNOTATION]: 'ats' } }, request).allowed).toBe(true);
+  });
+
   test('a requirement that goes along with the hook does not hide the change', () => {
     const oldObject = vmi({ gpus: ['x/y'], annotations: { [REQUIRE_ANNOTATION]: 'ats' } });
     const request = { operation: 'UPDATE', username: 'alice', oldObject } as const;

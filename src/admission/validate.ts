@@ -1,4 +1,8 @@
-import { HOOK_SIDECARS_ANNOTATION, RESOLVED_ANNOTATION } from '../kubevirt/annotations.js';
+import {
+  HOOK_SIDECARS_ANNOTATION,
+  REQUIRE_ANNOTATION,
+  RESOLVED_ANNOTATION,
+} from '../kubevirt/annotations.js';
 import { checkSidecars, type HookContainer } from '../kubevirt/hook-sidecars.js';
 import { asksForVsmmu, type ResourceSelection, selectsResource } from '../kubevirt/vmi-create.js';
 import { checkResolvedAnnotation, type NodeLookup } from '../kubevirt/vmi-handover.js';
@@ -34,11 +38,11 @@ export function validateHandler(options: ValidateOptions): ReviewHandler {
 function validateVmi(request: AdmissionRequest, options: ValidateOptions): Verdict {
   const vmi = parseVmi(request.object);
   const old = request.operation === 'CREATE' ? undefined : parseVmi(request.oldObject);
-  const causes = [...annotationCauses(vmi, old, request, options)];
+  const causes = [...annotationCauses(vmi, old, request, options), ...unmarkedCauses(vmi, old)];
   const asks = [vmi, ...(old === undefined ? [] : [old])].some((one) => asksForVsmmu(one, options.resources));
   // virt-controller makes the pod some time after the VMI: until then a later edit could still bring another hook.
   const hooksChanged = old === undefined || sidecarsOf(vmi) !== sidecarsOf(old);
-  if (asks && hooksChanged) causes.push(...hookCauses(vmi, request, options));
+  if (asks && hooksChanged) causes.push(...hookCauses(vmi, old, request, options));
   if (asks && old === undefined) {
     causes.push(...doubledDevices(vmi.devices, options.resources));
     if (causes.length === 0 && !isLeftAlone(vmi, request, options))
@@ -57,6 +61,15 @@ function annotationCauses(
   const message = checkResolvedAnnotation(vmi, old, lookup, requester);
   const field = `metadata.annotations[${RESOLVED_ANNOTATION}]`;
   return message === undefined ? [] : [{ reason: 'FieldValueForbidden', field, message }];
+}
+
+/** By this annotation alone a VMI with claims is known for ours: without it, its hooks could be changed unseen. */
+function unmarkedCauses({ annotations }: Vmi, old: Vmi | undefined): FieldCause[] {
+  if (old?.annotations?.[REQUIRE_ANNOTATION] === undefined || annotations?.[REQUIRE_ANNOTATION] !== undefined)
+    return [];
+  const field = `metadata.annotations[${REQUIRE_ANNOTATION}]`;
+  const message = 'it stays as long as the VMI; create the VMI anew without it';
+  return [{ reason: 'FieldValueForbidden', field, message }];
 }
 
 /** KubeVirt's service accounts (staging/src/kubevirt.io/api, and pkg/virt-operator/resource/generate/rbac). */
@@ -99,10 +112,15 @@ function isLeftAlone(vmi: Vmi, request: AdmissionRequest, { policy }: ValidateOp
   return policy?.(vmi, request).serve === false;
 }
 
-function hookCauses(vmi: Vmi, request: AdmissionRequest, options: ValidateOptions): FieldCause[] {
+function hookCauses(
+  vmi: Vmi,
+  old: Vmi | undefined,
+  request: AdmissionRequest,
+  options: ValidateOptions,
+): FieldCause[] {
   const { onlyHook: hook } = options;
   if (hook === undefined) return [];
-  const { foreign, ours } = checkSidecars(sidecarsOf(vmi), hook);
+  const { foreign, ours } = checkSidecars(sidecarsOf(vmi), hook, argumentsBefore(old, hook));
   const field = `metadata.annotations[${HOOK_SIDECARS_ANNOTATION}]`;
   const causes = foreign.map(({ index, image }): FieldCause => ({
     reason: 'FieldValueForbidden',
@@ -112,10 +130,21 @@ function hookCauses(vmi: Vmi, request: AdmissionRequest, options: ValidateOption
         ? "vsmmu's hook has another command, arguments or fields than the webhook gives it; leave it out"
         : `a VMI with vsmmu's devices has no other hook than ${hook.image}; leave it out`,
   }));
-  const named = ours || foreign.some(({ image }) => image === hook.image);
+  const named = ours !== undefined || foreign.some(({ image }) => image === hook.image);
   if (named || isLeftAlone(vmi, request, options)) return causes;
   const message = `the hook ${hook.image} is missing: it was removed after vsmmu had added it`;
   return [...causes, { reason: 'FieldValueInvalid', field, message }];
+}
+
+/** What policies gave the hook when the VMI was created; a later edit must not take it back. */
+function argumentsBefore(old: Vmi | undefined, hook: HookContainer): readonly string[] | undefined {
+  if (old === undefined) return undefined;
+  try {
+    return checkSidecars(sidecarsOf(old), hook).ours;
+  } catch {
+    // Nobody judged it when it was written, or it would not stand there: nothing of it has to stay.
+    return undefined;
+  }
 }
 
 /** Somebody else's text in a message: short, and without control characters. */

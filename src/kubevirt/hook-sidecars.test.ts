@@ -58,7 +58,18 @@ describe('what stands beside ours', () => {
   test.each<[string, string | undefined, boolean, (string | undefined)[]]>([
     ['no annotation', undefined, false, []],
     ['ours alone', `[${ENTRY}]`, true, []],
-    ['ours with arguments that a policy added', `[${entry({ args: ['hook', '--x'] })}]`, true, []],
+    [
+      'ours with arguments that policies add',
+      `[${entry({ args: ['hook', '--topology=complete', '--unknown-ats=no'] })}]`,
+      true,
+      [],
+    ],
+    [
+      'ours with an argument that no policy adds',
+      `[${entry({ args: ['hook', '--socket-dir=/'] })}]`,
+      false,
+      [OURS.image],
+    ],
     ['others', '[{"image":"a:1"},{"image":""},{"command":[]}]', false, ['a:1', undefined, undefined]],
     ['ours with a command', `[${entry({ command: ['sh'] })}]`, false, [OURS.image]],
     [
@@ -78,9 +89,18 @@ describe('what stands beside ours', () => {
     ],
   ])('%s', (_, text, ours, foreign) => {
     const check = checkSidecars(text, OURS);
-    expect(check.ours).toBe(ours);
+    expect(check.ours !== undefined).toBe(ours);
     expect(check.foreign.map(({ image }) => image)).toEqual(foreign);
   });
+});
+
+test('arguments that policies gave ours stay what they were', () => {
+  const entry = (...args: readonly string[]) => JSON.stringify([{ ...OURS, args: ['hook', ...args] }]);
+  const before = checkSidecars(entry('--unknown-ats=no'), OURS).ours;
+  expect(before).toEqual(['--unknown-ats=no']);
+  expect(checkSidecars(entry('--unknown-ats=no'), OURS, before).foreign).toEqual([]);
+  expect(checkSidecars(entry(), OURS, before).foreign).toEqual([{ index: 0, image: OURS.image }]);
+  expect(checkSidecars(entry('--unknown-ats=yes'), OURS, before).ours).toBeUndefined();
 });
 
 test('whatever sidecars a user has, they stay in their order, and ours is there once', () => {

@@ -57,35 +57,54 @@ export interface ForeignSidecar {
   readonly image: string | undefined;
 }
 
-/** Sidecars beside ours, and whether ours is among them. */
+/** Sidecars beside ours, and ours. */
 export interface SidecarCheck {
   readonly foreign: readonly ForeignSidecar[];
-  readonly ours: boolean;
+  /** Arguments of ours behind those of all hooks; undefined: it is not there. */
+  readonly ours: readonly string[] | undefined;
 }
+
+/** What a policy adds to our hook's arguments (src/fleet/policy-for-vmi.ts). */
+const POLICY_ARGUMENT = /^--(topology|unresolvable|unknown-ats)=[a-z]+$/;
 
 /**
  * Ours is an entry of exactly our fields: KubeVirt's Go reads keys in whatever case, so that an "Image" beside our
- * "image" would win there, and a command or a volume would make another program of it. Arguments may follow ours, as
- * policies add them.
+ * "image" would win there, and a command or a volume would make another program of it.
  *
+ * @param before what followed our hook's arguments until now, and has to stay; undefined: whatever policies add may
  * @throws VsmmuError HOOK_SIDECARS_MALFORMED
  */
-export function checkSidecars(current: string | undefined, hook: HookContainer): SidecarCheck {
+export function checkSidecars(
+  current: string | undefined,
+  hook: HookContainer,
+  before?: readonly string[],
+): SidecarCheck {
   const sidecars = current === undefined || current.trim() === '' ? [] : parseSidecars(current);
-  const foreign = sidecars.flatMap((sidecar, index) =>
-    isExactly(sidecar, hook) ? [] : [{ index, image: sidecar.image || undefined }],
-  );
-  return { foreign, ours: foreign.length < sidecars.length };
+  const checked = sidecars.map((sidecar, index) => ({
+    index,
+    image: sidecar.image || undefined,
+    added: addedArguments(sidecar, hook),
+  }));
+  const isOurs = ({ added }: (typeof checked)[number]) =>
+    added !== undefined &&
+    (before === undefined
+      ? added.every((one) => POLICY_ARGUMENT.test(one))
+      : isDeepStrictEqual(added, before));
+  return {
+    foreign: checked.filter((one) => !isOurs(one)).map(({ index, image }) => ({ index, image })),
+    ours: checked.find(isOurs)?.added,
+  };
 }
 
-function isExactly(sidecar: Sidecar, hook: HookContainer): boolean {
+/** Arguments behind our hook's own; undefined: the entry is not our hook in every other respect. */
+function addedArguments(sidecar: Sidecar, hook: HookContainer): readonly string[] | undefined {
   const entry = entryOf(hook);
   const args = entry['args'] as readonly string[];
   const given: unknown = sidecar['args'];
-  if (!Array.isArray(given) || !given.every((one) => typeof one === 'string')) return false;
-  return (
-    isDeepStrictEqual({ ...sidecar, args }, entry) && isDeepStrictEqual(given.slice(0, args.length), args)
-  );
+  if (!Array.isArray(given) || !given.every((one) => typeof one === 'string')) return undefined;
+  const isHook =
+    isDeepStrictEqual({ ...sidecar, args }, entry) && isDeepStrictEqual(given.slice(0, args.length), args);
+  return isHook ? given.slice(args.length) : undefined;
 }
 
 function parseSidecars(current: string): Sidecar[] {

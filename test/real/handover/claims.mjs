@@ -12,6 +12,7 @@ const RESOLVED = 'vsmmu.io/resolved';
 export const CLAIMED = {
   template: 'a VMI whose template of our class was created just before it gets hook, mark and values',
   claim: 'a VMI that asks by a claim, in a class of another name that selects our devices, too',
+  unmarked: 'nobody takes the mark away by which such a VMI is known: its hooks would be free',
   foreign: 'a VMI with another driver’s claim: one call at its creation, nothing changed, none at updates',
   missing: 'a claim that is not there gives a warning with the remedy, and the VMI passes',
 };
@@ -64,6 +65,13 @@ export async function claimChecks(ctx, cluster, { mutating, validating }) {
     await admin.create(CLAIMS, { metadata: { name: 'mine' }, spec: spec('grace') });
     const created = await admin.create(VMIS, claiming('by-claim', { resourceClaimName: 'mine' }));
     assert.equal(created.metadata.annotations[REQUIRE], '');
+  });
+  await ctx.check(CLAIMED.unmarked, async () => {
+    const object = await admin.get(`${VMIS}/by-claim`);
+    delete object.metadata.annotations[REQUIRE];
+    const { status, body } = await admin.exchange('PUT', `${VMIS}/by-claim`, { body: object });
+    assert.equal(status, 403, JSON.stringify(body));
+    assert.match(body.message, /vsmmu\.io\/require\].*stays/);
   });
   await ctx.check(CLAIMED.foreign, async () => {
     await admin.create(CLAIMS, { metadata: { name: 'theirs' }, spec: spec('foreign') });
