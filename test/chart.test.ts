@@ -125,6 +125,17 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
       }
     });
 
+    test('names what it names in texts that a Service can have, with room for what follows', () => {
+      for (const { kind, metadata } of objects) {
+        const { name, namespace = 'ns', labels = {} } = metadata;
+        for (const text of [name, namespace, ...Object.values(labels)]) expect(typeof text).toBe('string');
+        if (!['CustomResourceDefinition', 'DeviceClass'].includes(kind))
+          expect(name).toMatch(/^[a-z][-a-z0-9]*[a-z0-9]$/);
+        if (['DaemonSet', 'Deployment', 'Service', 'Job'].includes(kind))
+          expect(name.length).toBeLessThanOrEqual(63);
+      }
+    });
+
     test('names no two objects alike', () => {
       const names = objects.map(
         ({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''} ${metadata.name}`,
@@ -367,6 +378,17 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
       '/var/lib/kubelet/device-plugins',
       '/var/lib/kubelet/plugins/vsmmu.io',
     ]);
+  });
+
+  test('two names that are too long stay two', () => {
+    const release = 'r'.repeat(53);
+    const clusterRoles = (namespace: string) =>
+      renderObjects({ release, namespace })
+        .filter(({ kind }) => kind === 'ClusterRole')
+        .map(({ metadata }) => metadata.name);
+    const [one, two] = [clusterRoles('one'), clusterRoles('two')];
+    expect(one.length).toBeGreaterThan(0);
+    expect(one.filter((name) => two.includes(name))).toEqual([]);
   });
 
   test('a released chart names its image by digest, and takes no other kind of hook', () => {

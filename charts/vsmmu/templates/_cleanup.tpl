@@ -32,7 +32,7 @@ roleRef:
 subjects:
   - kind: ServiceAccount
     name: {{ $name }}
-    namespace: {{ include "vsmmu.namespace" $root }}
+    namespace: {{ include "vsmmu.namespace" $root | quote }}
 ---
 apiVersion: batch/v1
 kind: Job

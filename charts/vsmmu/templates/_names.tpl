@@ -4,16 +4,27 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
 {{- end }}
 
-{{- define "vsmmu.fullname" -}}
-{{- if .Values.fullnameOverride }}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{/*
+A name with room for "-controller" in 63 characters. Helm lets releases have dots, a Service's name must not; what is cut
+off is told by a hash, so that two long names stay two.
+*/}}
+{{- define "vsmmu.short" -}}
+{{- $name := replace "." "-" . }}
+{{- if gt (len $name) 50 }}
+{{- printf "%s-%s" (trunc 41 $name | trimAll "-") (sha256sum $name | trunc 8) }}
 {{- else }}
-{{- $name := default .Chart.Name .Values.nameOverride }}
-{{- if contains $name .Release.Name }}
-{{- .Release.Name | trunc 50 | trimSuffix "-" }}
-{{- else }}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" }}
+{{- trimAll "-" $name }}
 {{- end }}
+{{- end }}
+
+{{- define "vsmmu.fullname" -}}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if .Values.fullnameOverride }}
+{{- include "vsmmu.short" .Values.fullnameOverride }}
+{{- else if contains $name .Release.Name }}
+{{- include "vsmmu.short" .Release.Name }}
+{{- else }}
+{{- include "vsmmu.short" (printf "%s-%s" .Release.Name $name) }}
 {{- end }}
 {{- end }}
 
@@ -26,14 +37,14 @@
 {{- if eq (include "vsmmu.namespace" .) (include "vsmmu.fullname" .) -}}
 {{- include "vsmmu.fullname" . }}
 {{- else -}}
-{{- printf "%s-%s" (include "vsmmu.fullname" .) (include "vsmmu.namespace" .) | trunc 50 | trimSuffix "-" }}
+{{- include "vsmmu.short" (printf "%s-%s" (include "vsmmu.fullname" .) (include "vsmmu.namespace" .)) }}
 {{- end }}
 {{- end }}
 
 {{/* Labels by which workloads find their pods; they never change between versions. */}}
 {{- define "vsmmu.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "vsmmu.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "vsmmu.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
@@ -51,7 +62,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{/* metadata of a namespaced object: (dict "root" $ "component" "agent" "suffix" "-agent" "annotations" dict) */}}
 {{- define "vsmmu.metadata" -}}
 name: {{ include "vsmmu.fullname" .root }}{{ .suffix }}
-namespace: {{ include "vsmmu.namespace" .root }}
+namespace: {{ include "vsmmu.namespace" .root | quote }}
 {{ include "vsmmu.metadataRest" . }}
 {{- end }}
 

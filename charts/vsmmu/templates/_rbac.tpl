@@ -1,7 +1,7 @@
 {{- define "vsmmu.subjects" -}}
 - kind: ServiceAccount
-  name: {{ include "vsmmu.serviceAccountName" . }}
-  namespace: {{ include "vsmmu.namespace" .root }}
+  name: {{ include "vsmmu.serviceAccountName" . | quote }}
+  namespace: {{ include "vsmmu.namespace" .root | quote }}
 {{- end }}
 
 {{- define "vsmmu.clusterRoleBinding" -}}

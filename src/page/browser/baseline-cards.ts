@@ -1,5 +1,5 @@
 import type { PageBaseline, PageLimit } from '../page-fleet.js';
-import { valueChip } from './chips.js';
+import { number, valueChip } from './chips.js';
 import { h } from './dom.js';
 
 /** Node names that one line can bear. */
@@ -25,7 +25,7 @@ function card(baseline: PageBaseline, open: (node: string) => void): HTMLElement
       'div',
       { class: 'card-head' },
       h('h3', {}, name),
-      h('p', { class: 'soft' }, `${members.toLocaleString('en')} members, ${excluded.length} left out`),
+      h('p', { class: 'soft' }, `${number(members)} members, ${number(excluded.length)} left out`),
     ),
     ...(heldBack === '' ? [] : [h('p', { class: 'notice' }, `Held back: ${heldBack}`)]),
     ...(limits.length === 0 ? [h('p', { class: 'notice' }, 'No node can take part.')] : []),

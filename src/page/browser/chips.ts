@@ -14,6 +14,11 @@ export function valueChip(property: keyof PageValues, value: string | number): H
   return chip(state, `${property} ${value}`);
 }
 
+/** "1,000" */
+export function number(value: number): string {
+  return value.toLocaleString('en');
+}
+
 /** Devices as one bar of up to three parts, each as wide as its share and with its count; in words for a screen reader. */
 export function deviceBar(ats: readonly YesNoUnknown[]): HTMLElement {
   const count = (state: YesNoUnknown) => ats.filter((one) => one === state).length;
@@ -21,7 +26,7 @@ export function deviceBar(ats: readonly YesNoUnknown[]): HTMLElement {
   const parts = (['yes', 'no', 'unknown'] as const).flatMap((state) => {
     const devices = count(state);
     if (devices === 0) return [];
-    const part = h('i', { class: state }, `${MARKS[state]} ${devices}`);
+    const part = h('i', { class: state }, `${MARKS[state]} ${number(devices)}`);
     part.style.flexGrow = String(devices);
     return [part];
   });

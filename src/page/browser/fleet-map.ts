@@ -1,6 +1,7 @@
 import type { PageFleet, PageNode } from '../page-fleet.js';
+import { number } from './chips.js';
 import { h } from './dom.js';
-import { type NodeState, STATES, stateOf } from './node-state.js';
+import { type NodeState, STALE_MARK, STATES, stateOf } from './node-state.js';
 
 /** Up to so many nodes their names fit into the cells. */
 const NAMED = 60;
@@ -50,9 +51,9 @@ function cell(node: PageNode, limiting: boolean, named: boolean): HTMLElement {
     ...(node.stale ? ['stale'] : []),
     ...(limiting ? ['limits a baseline'] : []),
   ].join(': ');
-  const mark = node.stale ? '!' : state === 'yes' ? '' : STATES[state].mark;
+  const mark = node.stale ? STALE_MARK : state === 'yes' ? '' : STATES[state].mark;
   const classes = ['cell', state, ...(limiting ? ['limiting'] : []), ...(node.stale ? ['stale'] : [])];
-  const text = named ? `${node.stale ? '!' : STATES[state].mark} ${node.name}` : mark;
+  const text = named ? `${node.stale ? STALE_MARK : STATES[state].mark} ${node.name}` : mark;
   // The picture's words are its label; what is drawn on a cell is style.
   return h('span', { class: classes.join(' '), title: words, 'data-node': node.name, 'data-mark': text });
 }
@@ -67,30 +68,26 @@ function counts(nodes: readonly PageNode[]): [NodeState, number][] {
 
 function inWords(nodes: readonly PageNode[]): string {
   const told = counts(nodes).filter(([, count]) => count > 0);
-  return `${nodes.length} nodes: ${told.map(([state, count]) => `${count} ${STATES[state].words}`).join('; ')}`;
+  return `${number(nodes.length)} nodes: ${told.map(([state, count]) => `${number(count)} ${STATES[state].words}`).join('; ')}`;
 }
 
 function legend(nodes: readonly PageNode[], limiting: number): HTMLElement {
-  const states = counts(nodes)
-    .filter(([, count]) => count > 0)
-    .map(([state, count]) =>
-      h(
-        'li',
-        {},
-        h('span', { class: `cell ${state}`, 'aria-hidden': 'true', 'data-mark': STATES[state].mark }),
-        ` ${STATES[state].words}: ${count.toLocaleString('en')}`,
-      ),
-    );
-  const ring =
-    limiting === 0
+  const line = (classes: string, mark: string, words: string, count: number) =>
+    count === 0
       ? []
       : [
           h(
             'li',
             {},
-            h('span', { class: 'cell limiting', 'aria-hidden': 'true' }),
-            ` limits a baseline: ${limiting}`,
+            h('span', { class: `cell ${classes}`, 'aria-hidden': 'true', 'data-mark': mark }),
+            ` ${words}: ${number(count)}`,
           ),
         ];
-  return h('ul', { class: 'key' }, ...states, ...ring);
+  return h(
+    'ul',
+    { class: 'key' },
+    ...counts(nodes).flatMap(([state, count]) => line(state, STATES[state].mark, STATES[state].words, count)),
+    ...line('stale', STALE_MARK, 'silent for too long', nodes.filter(({ stale }) => stale).length),
+    ...line('limiting', '', 'limits a baseline', limiting),
+  );
 }

@@ -1,5 +1,6 @@
 import type { PageFleet, PageNode } from '../page-fleet.js';
 import { baselineCards } from './baseline-cards.js';
+import { number } from './chips.js';
 import { byId, fetchJson } from './dom.js';
 import { matches, offerBaselines, readFilter, setFilter } from './filters.js';
 import { FleetMap } from './fleet-map.js';
@@ -55,7 +56,9 @@ function renderNodes(): void {
   byId('nodes', HTMLDivElement).replaceChildren(nodeTable(nodes, best, open));
   map?.show(nodes);
   byId('shown', HTMLParagraphElement).textContent =
-    nodes.length === fleet.nodes.length ? '' : `${nodes.length} of ${fleet.nodes.length} nodes match.`;
+    nodes.length === fleet.nodes.length
+      ? ''
+      : `${number(nodes.length)} of ${number(fleet.nodes.length)} nodes match.`;
 }
 
 function summaryOf({ nodes, baselines, policies }: PageFleet): string {
@@ -63,16 +66,16 @@ function summaryOf({ nodes, baselines, policies }: PageFleet): string {
   const count = (holds: (node: PageNode) => boolean) => nodes.filter(holds).length;
   return [
     plural(nodes.length, 'node'),
-    `${count(({ values }) => values !== null)} with accelerated vSMMUs`,
+    `${number(count(({ values }) => values !== null))} with accelerated vSMMUs`,
     plural(devices, 'device'),
-    `${count(({ stale }) => stale)} stale`,
+    `${number(count(({ stale }) => stale))} stale`,
     plural(baselines.length, 'baseline'),
     policies === 1 ? '1 policy' : `${policies} policies`,
   ].join(' · ');
 }
 
 function plural(count: number, thing: string): string {
-  return `${count} ${thing}${count === 1 ? '' : 's'}`;
+  return `${number(count)} ${thing}${count === 1 ? '' : 's'}`;
 }
 
 async function refresh(): Promise<void> {

@@ -10,6 +10,9 @@ export const STATES: Readonly<Record<NodeState, { readonly mark: string; readonl
   no: { mark: '–', words: 'no accelerated vSMMU' },
 };
 
+/** A node whose agent has been silent for too long, whatever it said before. */
+export const STALE_MARK = '!';
+
 export function stateOf({ values, ats }: PageNode): NodeState {
   if (values === null) return 'no';
   if (ats.includes('unknown')) return 'unknown';

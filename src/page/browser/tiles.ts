@@ -1,6 +1,7 @@
 import type { PageFleet, PageNode } from '../page-fleet.js';
-import { deviceBar } from './chips.js';
+import { deviceBar, number } from './chips.js';
 import { h } from './dom.js';
+import { STALE_MARK, STATES } from './node-state.js';
 
 /** Sets filters that show just these nodes. */
 export type ShowOnly = (filter: Readonly<Record<string, string>>) => void;
@@ -43,14 +44,14 @@ function tile(title: string, count: number, words: string, more: readonly HTMLEl
 /** What wants a person's look; each leads to its nodes. Empty where nothing does. */
 export function attention({ nodes, baselines }: PageFleet, showOnly: ShowOnly): HTMLElement[] {
   const of = (holds: (node: PageNode) => boolean) => nodes.filter(holds).length;
-  const wants = (count: number, words: string, filter: Readonly<Record<string, string>>) =>
+  const wants = (mark: string, count: number, words: string, filter: Readonly<Record<string, string>>) =>
     count === 0
       ? []
       : [
           h(
             'button',
-            { type: 'button', class: 'plain', onclick: () => showOnly(filter) },
-            `${count} ${words}`,
+            { type: 'button', class: 'plain', 'data-mark': mark, onclick: () => showOnly(filter) },
+            `${number(count)} ${words}`,
           ),
         ];
   return [
@@ -58,16 +59,19 @@ export function attention({ nodes, baselines }: PageFleet, showOnly: ShowOnly): 
       .filter(({ heldBack }) => heldBack !== '')
       .map(({ name, heldBack }) => h('p', { class: 'notice' }, `Baseline ${name} is held back: ${heldBack}`)),
     ...wants(
+      STATES.no.mark,
       of(({ values }) => values === null),
       'without accelerated vSMMUs',
       { accel: 'no' },
     ),
     ...wants(
+      STATES.unknown.mark,
       of(({ ats }) => ats.includes('unknown')),
       'with devices of unknown ATS',
       { ats: 'unknown' },
     ),
     ...wants(
+      STALE_MARK,
       of(({ stale }) => stale),
       'silent for too long',
       { stale: 'on' },
@@ -77,8 +81,4 @@ export function attention({ nodes, baselines }: PageFleet, showOnly: ShowOnly): 
 
 function sum(nodes: readonly PageNode[], of: (node: PageNode) => number): number {
   return nodes.reduce((total, node) => total + of(node), 0);
-}
-
-function number(value: number): string {
-  return value.toLocaleString('en');
 }

@@ -74,7 +74,7 @@ export const suite = {
 
 async function useCluster(test) {
   const { ctx, cluster } = test;
-  for (const name of [NAMESPACE, 'devices', 'elsewhere', 'vms']) await createNamespace(cluster, name);
+  for (const name of [NAMESPACE, 'devices', 'elsewhere', '456', 'vms']) await createNamespace(cluster, name);
   await ctx.check(dryRun, async () => {
     // Objects of kinds that the chart itself brings can be tried out only where these are.
     const crds = await createCrds(test);

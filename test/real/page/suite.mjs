@@ -121,7 +121,7 @@ async function pageChecks(ctx, page, url, troubles) {
     assert.ok(Math.min(...times) < 2000, `loads took ${times.join(', ')} ms`);
     assert.match(
       await page.textContent('#summary'),
-      /1000 nodes · 999 with accelerated vSMMUs · 8000 devices · 1 stale/,
+      /1,000 nodes · 999 with accelerated vSMMUs · 8,000 devices · 1 stale/,
     );
     assert.deepEqual(troubles, []);
   });
@@ -150,7 +150,7 @@ async function pageChecks(ctx, page, url, troubles) {
     await page.getByRole('button', { name: 'Clear' }).click();
     await page.locator('select[name=baseline]').selectOption('rack-a');
     assert.equal(await rows(), 39);
-    assert.equal(await page.textContent('#shown'), '39 of 1000 nodes match.');
+    assert.equal(await page.textContent('#shown'), '39 of 1,000 nodes match.');
     await page.getByLabel('Name').fill('no-such-node');
     assert.equal(await page.textContent('#nodes'), 'No node matches.');
     await page.getByRole('button', { name: 'Clear' }).click();
@@ -172,7 +172,7 @@ async function pageChecks(ctx, page, url, troubles) {
     }
     assert.match(
       await page.locator('#map [role=img]').getAttribute('aria-label'),
-      /^1000 nodes: 998 accelerated, every device has ATS; 1 accelerated, ATS of a device unknown; 1 no acc/,
+      /^1,000 nodes: 998 accelerated, every device has ATS; 1 accelerated, ATS of a device unknown; 1 no acc/,
     );
     await page.getByRole('button', { name: '1 silent for too long' }).click();
     assert.equal(await rows(), 1);

@@ -84,7 +84,7 @@ clientConfig:
   {{- end }}
   service:
     name: {{ include "vsmmu.fullname" .root }}-webhook
-    namespace: {{ include "vsmmu.namespace" .root }}
+    namespace: {{ include "vsmmu.namespace" .root | quote }}
     path: {{ .path }}
     port: 443
 rules:
