@@ -10,6 +10,12 @@ export const WEBHOOK_METRICS = {
     labels: ['path', 'operation', 'outcome'],
     help: 'Time from the head of a review to its answer, the arrival of its body included ("unchanged", "patched", "warned", "refused", "failed").',
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 3],
+    from: [
+      ['/mutate', 'CREATE', 'failed'],
+      ['/mutate', 'UPDATE', 'failed'],
+      ['/validate', 'CREATE', 'failed'],
+      ['/validate', 'UPDATE', 'failed'],
+    ],
   },
   vsmmu_webhook_request_bytes: {
     type: 'histogram',

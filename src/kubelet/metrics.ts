@@ -36,12 +36,18 @@ export const METRICS = {
     buckets: [0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.25, 1],
   },
   vsmmu_groups_claimed: { type: 'gauge', labels: [], help: 'IOMMU groups that are handed out.' },
-  vsmmu_scans_total: { type: 'counter', labels: ['outcome'], help: 'Scans of the host ("ok", "failed").' },
+  vsmmu_scans_total: {
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Scans of the host ("ok", "failed").',
+    from: [['ok'], ['failed']],
+  },
   vsmmu_scan_seconds: { type: 'gauge', labels: [], help: 'Time that the last scan took.' },
   vsmmu_config_reloads_total: {
     type: 'counter',
     labels: ['outcome'],
     help: 'Reloads of the configuration ("ok", "refused").',
+    from: [['ok'], ['refused']],
   },
   vsmmu_events_total: {
     type: 'counter',

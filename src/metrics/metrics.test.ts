@@ -32,6 +32,21 @@ test('counters add up, label values are escaped, and a metric without values has
   );
 });
 
+test('what a definition names is there with 0 from the start', () => {
+  const metrics = new Metrics({
+    scans_total: { type: 'counter', labels: ['of', 'outcome'], help: 'S.', from: [['host', 'failed']] },
+    seconds: { type: 'histogram', labels: ['verdict'], help: 'R.', buckets: [1], from: [['failed']] },
+  });
+  metrics.add('scans_total', { of: 'host', outcome: 'failed' });
+  expect(metrics.render().split('\n')).toEqual(
+    expect.arrayContaining([
+      'scans_total{of="host",outcome="failed"} 1',
+      'seconds_bucket{verdict="failed",le="+Inf"} 0',
+      'seconds_count{verdict="failed"} 0',
+    ]),
+  );
+});
+
 test("a histogram's buckets are cumulative, its bounds belong to the lower bucket, and each label set has its own", () => {
   const metrics = new Metrics(DEFINITIONS);
   for (const seconds of [0.0005, 0.001, 0.5, 7])

@@ -5,6 +5,11 @@ export interface MetricDefinition {
   readonly help: string;
   /** Of a histogram: upper bounds, ascending, in the metric's unit. */
   readonly buckets?: readonly number[];
+  /**
+   * Label values that are there with 0 from the start. What an alert counts must be: Prometheus' increase() does not see
+   * the first event of a series that appears with it. In the order of `labels`.
+   */
+  readonly from?: readonly (readonly string[])[];
 }
 
 export type MetricDefinitions = Readonly<Record<string, MetricDefinition>>;
@@ -30,6 +35,14 @@ export class Metrics<D extends MetricDefinitions> {
 
   constructor(definitions: D) {
     this.#definitions = definitions;
+    for (const [name, { type, labels, from = [] }] of Object.entries(definitions))
+      for (const values of from) {
+        const key = labelsText(
+          Object.fromEntries(labels.map((label, index) => [label, values[index] ?? ''])),
+        );
+        if (type === 'histogram') seriesOf(this.#histograms, name).set(key, this.#emptyHistogram(name));
+        else seriesOf(this.#values, name).set(key, 0);
+      }
   }
 
   add<N extends NameOf<D>>(name: N, labels: LabelsOf<D, N>, amount = 1): void {
@@ -46,10 +59,7 @@ export class Metrics<D extends MetricDefinitions> {
     const series = seriesOf(this.#histograms, name);
     const key = labelsText(labels);
     const bounds = this.#boundsOf(name);
-    const histogram = series.get(key) ?? {
-      counts: Array.from({ length: bounds.length + 1 }, () => 0),
-      sum: 0,
-    };
+    const histogram = series.get(key) ?? this.#emptyHistogram(name);
     series.set(key, histogram);
     const above = bounds.findIndex((bound) => value <= bound);
     const index = above === -1 ? bounds.length : above;
@@ -72,6 +82,10 @@ export class Metrics<D extends MetricDefinitions> {
         lines.push(...histogramLines(name, labels, this.#boundsOf(name), histogram));
     }
     return `${lines.join('\n')}\n`;
+  }
+
+  #emptyHistogram(name: string): Histogram {
+    return { counts: Array.from({ length: this.#boundsOf(name).length + 1 }, () => 0), sum: 0 };
   }
 
   #boundsOf(name: string): readonly number[] {
