@@ -13,6 +13,7 @@ import { agentPolicy } from '../src/cluster/agent-policy.js';
 import { createProgram } from '../src/cli/program.js';
 import { CONTROLLER_METRICS } from '../src/cli/controller-endpoint.js';
 import { METRICS } from '../src/kubelet/metrics.js';
+import type { MetricDefinition } from '../src/metrics/metrics.js';
 import { withHookSidecar } from '../src/kubevirt/hook-sidecars.js';
 import { capturedIo } from './captured-io.js';
 import {
@@ -31,7 +32,6 @@ const DIGEST = `sha256:${'ab'.repeat(32)}`;
 const PEM = '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n';
 const CERT_MANAGER = ['cert-manager.io/v1'];
 const PRESETS = ['vsmmu.io/v1alpha1/Policy'];
-const POLICIES = ['admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'];
 
 /** Sets of values that people install with; each must render, and its objects keep every rule below. */
 const VALUE_SETS = z
@@ -255,7 +255,7 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
   });
 
   test('binds agents to their own node as src/cluster/agent-policy.ts says', () => {
-    const objects = renderObjects({ apiVersions: POLICIES });
+    const objects = renderObjects();
     const name = 'vsmmu-own-profile-only';
     const { policy, binding } = agentPolicy({ name, namespace: 'vsmmu', serviceAccount: 'vsmmu-agent' });
     expect(objectOf(objects, 'ValidatingAdmissionPolicy', name)['spec']).toEqual(policy.spec);
@@ -290,6 +290,25 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
       const named = text(kind, name).match(/vsmmu_[a-z_]+/g) ?? [];
       expect(named.length).toBeGreaterThan(10);
       for (const metric of named) expect(metrics).toContain(metric.replace(/_(bucket|count|sum)$/, ''));
+    });
+
+    test('what an alert counts is there with 0 from the start, or its first event would go unseen', () => {
+      const definitions: Readonly<Record<string, MetricDefinition>> = {
+        ...METRICS,
+        ...WEBHOOK_METRICS,
+        ...CONTROLLER_METRICS,
+      };
+      const counted = [
+        ...text('PrometheusRule').matchAll(/increase\((vsmmu_[a-z_]+)\{[^}]*outcome=\\"(\w+)/g),
+      ];
+      expect(counted.length).toBeGreaterThanOrEqual(4);
+      for (const [, name = '', outcome] of counted) {
+        const { from = [] } = definitions[name.replace(/_count$/, '')] ?? {};
+        expect([name, from.map((values) => values.at(-1))]).toEqual([
+          name,
+          expect.arrayContaining([outcome]),
+        ]);
+      }
     });
 
     test('every alert has its section in docs/alerts.md', () => {
@@ -513,12 +532,12 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
       ],
       [
         'a policy for an API server without policies',
-        { set: ['policies.onlyOurHook.enabled=true'] },
+        { set: ['policies.onlyOurHook.enabled=true'], kubeVersion: '1.29.9' },
         /needs Kubernetes 1\.30/,
       ],
       [
         'a policy without the webhook',
-        { set: ['policies.onlyOurHook.enabled=true', 'webhook.enabled=false'], apiVersions: POLICIES },
+        { set: ['policies.onlyOurHook.enabled=true', 'webhook.enabled=false'] },
         /needs webhook\.enabled/,
       ],
       ['Kubernetes 1.27', { kubeVersion: '1.27.9' }, />=1\.28/],
@@ -552,13 +571,7 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
 
   test('uses every value: another one renders something else', () => {
     const base: RenderOptions = {
-      apiVersions: [
-        ...CERT_MANAGER,
-        ...POLICIES,
-        ...PRESETS,
-        'monitoring.coreos.com/v1',
-        'resource.k8s.io/v1',
-      ],
+      apiVersions: [...CERT_MANAGER, ...PRESETS, 'monitoring.coreos.com/v1', 'resource.k8s.io/v1'],
       values: {
         // Rendering them takes longer than all the rest.
         crds: { install: false },
@@ -590,7 +603,6 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
 
   test('the policy expects exactly the annotation that the webhook writes', () => {
     const objects = renderObjects({
-      apiVersions: POLICIES,
       set: [
         'policies.onlyOurHook.enabled=true',
         'hook.args={--target=both,--spelling=both}',
@@ -610,12 +622,12 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
   });
 
   test.each([
-    ['with the webhook', [], POLICIES, true],
-    ['without the webhook', ['webhook.enabled=false'], POLICIES, false],
-    ['switched off', ['policies.noForgedValues.enabled=false'], POLICIES, false],
-    ['in a cluster without such policies', [], [], false],
-  ])('refuses values that the webhook did not write: %s', (_name, set, apiVersions, there) => {
-    const policies = renderObjects({ set, apiVersions }).filter(({ metadata }) =>
+    ['with the webhook', [], '1.30.4-eks-3', true],
+    ['without the webhook', ['webhook.enabled=false'], '1.36.0', false],
+    ['switched off', ['policies.noForgedValues.enabled=false'], '1.36.0', false],
+    ['in a cluster without such policies', [], '1.29.9', false],
+  ])('refuses values that the webhook did not write: %s', (_name, set, kubeVersion, there) => {
+    const policies = renderObjects({ set, kubeVersion }).filter(({ metadata }) =>
       metadata.name.endsWith('-no-forged-values'),
     );
     expect(policies.map(({ kind }) => kind)).toEqual(
@@ -625,7 +637,7 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
 
   test('looks for such values wherever the webhook is asked, and nowhere else', () => {
     const values = { webhook: { namespaceSelector: { matchLabels: { vms: 'yes' } } } };
-    const objects = renderObjects({ values, apiVersions: POLICIES });
+    const objects = renderObjects({ values });
     expect(
       at(
         objectOf(objects, 'ValidatingAdmissionPolicy', 'vsmmu-no-forged-values'),
@@ -668,7 +680,6 @@ onHelm('the chart (needs Helm for x86-64 Linux)', () => {
     test('warn of nothing where nothing is risky', () => {
       const notes = renderWithNotes({
         set: ['image.registry=r.example', `image.digest=${DIGEST}`],
-        apiVersions: POLICIES,
       });
       expect(notes).not.toContain('WARNING');
       expect(notes).toContain(

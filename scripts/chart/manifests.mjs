@@ -1,27 +1,24 @@
 // manifests/: the chart rendered for common cases, for people without Helm. Each folder is a kustomize base.
 import { renderChart } from './helm.mjs';
 
-const VAP = ['admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy'];
 const CASES = {
   default: {
     about: 'Agent, webhook and controller; the webhook makes its own certificates.',
     set: [],
-    apiVersions: VAP,
   },
   'cert-manager': {
     about: 'The same; cert-manager issues the webhook its certificate.',
     set: ['webhook.certificates.mode=cert-manager'],
-    apiVersions: [...VAP, 'cert-manager.io/v1'],
+    apiVersions: ['cert-manager.io/v1'],
   },
   dra: {
     about: 'As default, with the DRA driver beside the device plugin. Kubernetes 1.34 or later.',
     set: ['agent.dra.enabled=true'],
-    apiVersions: [...VAP, 'resource.k8s.io/v1'],
+    apiVersions: ['resource.k8s.io/v1'],
   },
   'hook-only': {
     about: 'The webhook that attaches the hook, without agents: NodeProfiles come from elsewhere.',
     set: ['agent.enabled=false', 'controller.enabled=false'],
-    apiVersions: VAP,
   },
   'device-plugin-only': {
     about: 'The agent alone: no webhook, no controller, no right in the API.',

@@ -43,7 +43,7 @@ WARNING: failurePolicy Ignore lets VMs start without the hook, and so without re
 
 WARNING: otherHooks allow lets whoever creates VMIs run an image of his choice beside a VM with vsmmu's devices.
 {{- end }}
-{{- if and .Values.agent.enabled .Values.agent.profile.enabled (not (and .Values.policies.ownProfileOnly.enabled (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy"))) }}
+{{- if and .Values.agent.enabled .Values.agent.profile.enabled (not (and .Values.policies.ownProfileOnly.enabled (include "vsmmu.hasPolicies" .))) }}
 
 WARNING: without the policy own-profile-only (Kubernetes 1.30) a node that was broken into can lie about other nodes.
 {{- end }}
