@@ -105,6 +105,16 @@ describe('advertising', () => {
     await until(() => Object.keys(kubelet.health(GPU_ATS) ?? {}).join() === one.bdf);
   });
 
+  test('a resource with the longest name that a kubelet takes has a socket all the same', async () => {
+    await kubelet.start();
+    const label = 'a'.repeat(63);
+    const longest = `${[label, label, label, 'a'.repeat(52)].join('.')}/${label}`;
+    const config = join(dir, 'config.yaml');
+    writeFileSync(config, `apiVersion: vsmmu.io/v1alpha1\nkind: AgentConfig\notherwise: ${longest}\n`);
+    start([one], { configFile: config });
+    expect(await until(() => kubelet.health(longest))).toEqual({ [one.bdf]: 'Healthy' });
+  });
+
   test('variant drivers are advertised, other drivers are not', async () => {
     await kubelet.start();
     start([

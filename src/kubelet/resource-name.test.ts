@@ -74,13 +74,14 @@ test('socket names of different resources differ', () => {
 
 test('names that the kubelet takes have sockets of their own, in one folder', () => {
   const name = fc
-    .stringMatching(/^[a-c0-9.-]{1,8}\/[A-Ca-c0-9._-]{1,8}$/)
+    .stringMatching(/^[a-c0-9.-]{1,24}\/[A-Ca-c0-9._-]{1,63}$/)
     .filter((text) => resourceNameFault(text) === undefined)
     .map((text) => parseResourceName(text));
   fc.assert(
     fc.property(name, name, (one, other) => {
       expect(socketName(one) === socketName(other)).toBe(one === other);
       expect(socketName(one)).not.toMatch(/[/\0]|^\.\.?$/);
+      expect(socketName(one).length).toBeLessThanOrEqual(42);
     }),
   );
 });

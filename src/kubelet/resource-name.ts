@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { VsmmuError } from '../errors.js';
 
 declare const resourceName: unique symbol;
@@ -72,9 +73,18 @@ export function collisionOf(name: ResourceName, rival: ResourceName): string {
   return `"${rival}" and "${name}" are both handed to virt-launcher as ${environmentVariable(name)}`;
 }
 
-/** File name of a resource's socket: the name with "/" made a character that no resource name has. */
+/** Resource names have up to 308 characters and a socket's whole path 107; this leaves 65 to the directory. */
+const SOCKET_STEM_MAX = 36;
+
+/**
+ * File name of a resource's socket: the name with "/" made a character that no resource name has. Of one that is too
+ * long for a path, the beginning and a digest, which together are longer than any name that is kept.
+ */
 export function socketName(resource: ResourceName): string {
-  return `${resource.replace('/', '~')}.sock`;
+  const stem = resource.replace('/', '~');
+  if (stem.length <= SOCKET_STEM_MAX) return `${stem}.sock`;
+  const digest = createHash('sha256').update(resource).digest('hex').slice(0, 16);
+  return `${stem.slice(0, 20)}~${digest}.sock`;
 }
 
 /** Domain of the resources that are named without a configuration. */
