@@ -128,11 +128,8 @@ async function openConfig(
 ): Promise<Feed<AgentConfig>> {
   if (configFile === undefined) return new Feed(DEFAULT_CONFIG, JSON.stringify);
   // YAML and the schema cost 10 MB; without a file nobody pays for them.
-  const { readConfig } = await import('./config/config-file.js');
   const { followConfig } = await import('./config/config-watch.js');
-  const feed = new Feed(await readConfig(configFile), JSON.stringify);
-  void followConfig(configFile, feed, log, hooks, signal);
-  return feed;
+  return followConfig(configFile, log, hooks, signal);
 }
 
 function tellAll(events: EventRecorder, changes: readonly Change[]): void {

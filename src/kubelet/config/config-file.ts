@@ -123,11 +123,10 @@ export const configSchema = z.strictObject({
     .describe('hand nodes out by CDI instead of by path; `false` by default'),
 });
 
-/** @throws VsmmuError CONFIG_UNREADABLE, CONFIG_MALFORMED with every fault and its line */
-export async function readConfig(file: string): Promise<AgentConfig> {
-  let text: string;
+/** @throws VsmmuError CONFIG_UNREADABLE */
+export async function readConfigText(file: string): Promise<string> {
   try {
-    text = await readFile(file, 'utf8');
+    return await readFile(file, 'utf8');
   } catch (cause) {
     const absent = errnoOf(cause) === 'ENOENT' || errnoOf(cause) === 'EISDIR';
     const remedy = absent ? 'Name a file that exists.' : 'Make the file readable.';
@@ -137,7 +136,6 @@ export async function readConfig(file: string): Promise<AgentConfig> {
       cause,
     });
   }
-  return parseConfig(text, file);
 }
 
 /** @throws VsmmuError CONFIG_MALFORMED with every fault and its line */
