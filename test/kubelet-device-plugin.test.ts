@@ -520,6 +520,19 @@ describe('a configuration', () => {
   });
 });
 
+test('what cannot be handed out by CDI is not claimed: its mates stay free', async () => {
+  const mate: FunctionOfHost = { bdf: '0009:01:00.1', group: 11, numa: 1 };
+  await kubelet.start();
+  const config = join(dir, 'config.yaml');
+  writeFileSync(config, 'apiVersion: vsmmu.io/v1alpha1\nkind: AgentConfig\ncdi: true\n');
+  writeFileSync(join(dir, 'cdi'), 'a file where a folder shall be');
+  start([one, mate], { configFile: config });
+  await until(() => kubelet.health(GPU));
+  await expect(kubelet.allocate(GPU, one.bdf)).rejects.toThrow(/CDI_UNWRITABLE/);
+  rmSync(join(dir, 'cdi'));
+  await kubelet.allocate(GPU, mate.bdf);
+});
+
 describe('a restart of the agent', () => {
   const mate: FunctionOfHost = { bdf: '0009:01:00.1', group: 11 };
 

@@ -40,7 +40,8 @@ export interface AllocationSettings {
  * What one container gets for the devices the kubelet chose. Every device is checked against the host as it is at
  * this moment, because the pod is admitted on this answer.
  *
- * @throws VsmmuError DEVICE_NOT_ADVERTISED, DEVICE_CHANGED, DEVICE_BUSY, GROUP_TAKEN; nothing is claimed then.
+ * @throws VsmmuError DEVICE_NOT_ADVERTISED, DEVICE_CHANGED, DEVICE_BUSY, GROUP_TAKEN, CDI_UNWRITABLE; nothing is claimed
+ * then.
  */
 export async function allocate(
   ids: readonly string[],
@@ -53,11 +54,12 @@ export async function allocate(
   refuseTakenGroups(devices, context.claims, holder);
   await refuseBusyGroups(nodes, context.isBusy);
   refuseTakenGroups(devices, context.claims, holder);
+  const handedOver = handOver(nodes, context);
   context.claims.claim(devices, holder);
   return {
     // virt-launcher pops addresses in this order; the kubelet's order is that of a hash.
     envs: { [environmentVariable(context.resource)]: devices.map(({ bdf }) => bdf).join(',') },
-    ...handOver(nodes, context),
+    ...handedOver,
   };
 }
 

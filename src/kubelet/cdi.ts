@@ -1,6 +1,7 @@
-import { mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, VsmmuError } from '../errors.js';
+import { writePublicFile } from './public-file.js';
 
 /** Where container runtimes look for specifications that are made at run time (CDI SPEC.md). */
 export const CDI_DIR = '/var/run/cdi';
@@ -39,28 +40,15 @@ export function cdiDeviceId(kind: string, name: string): string {
  */
 export function writeCdiSpec(dir: string, name: string, kind: string, devices: readonly CdiDevice[]): void {
   const path = join(dir, name);
-  const temporary = join(dir, `.${name}.${process.pid}`);
   const spec = { cdiVersion: CDI_VERSION, kind, devices: devices.map((device) => specOf(device)) };
   try {
-    mkdirSync(dir, { recursive: true, mode: 0o755 });
-    // Readable for runtimes that run as another user, whatever the umask.
-    writeFileSync(temporary, `${JSON.stringify(spec, undefined, 2)}\n`, { mode: 0o644 });
-    renameSync(temporary, path);
+    writePublicFile(path, `${JSON.stringify(spec, undefined, 2)}\n`);
   } catch (cause) {
-    discard(temporary);
     throw new VsmmuError('CDI_UNWRITABLE', `The CDI specification cannot be written: ${messageOf(cause)}`, {
       place: path,
       remedy: `Mount ${dir} writable, with space on it.`,
       cause,
     });
-  }
-}
-
-function discard(temporary: string): void {
-  try {
-    rmSync(temporary, { force: true });
-  } catch {
-    // What kept it from being written keeps it from being there; why is told by the first error.
   }
 }
 

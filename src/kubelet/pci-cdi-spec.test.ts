@@ -55,3 +55,26 @@ test.each(['', '{', '[]', '{"devices":[7,{"name":"x"},{"name":"0000:01:00.0"}]}'
     expect(existsSync(`${file()}.damaged`)).toBe(false);
   },
 );
+
+test('is written again where someone removed it', () => {
+  const spec = new PciCdiSpec(join(dir, 'cdi'));
+  spec.put(nodes(1, 2));
+  rmSync(file());
+  spec.put(nodes(1));
+  expect(written()).toEqual(['0000:01:00.0', '0000:02:00.0']);
+});
+
+test('is readable for a runtime of another user, whatever the umask', () => {
+  const before = process.umask(0o077);
+  try {
+    new PciCdiSpec(join(dir, 'cdi')).put(nodes(1));
+  } finally {
+    process.umask(before);
+  }
+  expect(statSync(file()).mode & 0o777).toBe(0o644);
+});
+
+test('of no device there is none: a runtime refuses a specification without devices', () => {
+  new PciCdiSpec(join(dir, 'cdi')).put(nodes());
+  expect(existsSync(file())).toBe(false);
+});

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseBdf, type Bdf } from '../bdf.js';
 import { cdiDeviceId, writeCdiSpec } from './cdi.js';
@@ -26,14 +26,16 @@ export class PciCdiSpec {
   }
 
   /**
-   * Writes the file where this changes it.
+   * Writes the file where this changes it, or where it is gone: others clean up in its folder.
    *
    * @throws VsmmuError CDI_UNWRITABLE
    */
   put(nodes: NodesOfDevice): void {
-    const written = (this.#written ??= readSpec(join(this.#dir, FILE)));
+    const path = join(this.#dir, FILE);
+    const written = (this.#written ??= readSpec(path));
     const changed = [...nodes].some(([bdf, paths]) => written.get(bdf)?.join() !== paths.join());
-    if (!changed) return;
+    // A specification without devices is none for a runtime.
+    if (!changed && (written.size === 0 || existsSync(path))) return;
     const all = new Map([...written, ...nodes]);
     const devices = [...all].map(([name, deviceNodes]) => ({ name, edits: { deviceNodes } }));
     writeCdiSpec(this.#dir, FILE, KIND, devices);

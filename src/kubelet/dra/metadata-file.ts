@@ -1,6 +1,7 @@
-import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { CdiMount } from '../cdi.js';
+import { writePublicFile } from '../public-file.js';
 import type { AllocatedClaim } from './claim.js';
 import { DRA_DRIVER } from '../../cluster/dra-resources.js';
 import { type Attributes } from './device.js';
@@ -34,9 +35,7 @@ export function writeMetadataFile(
     ...(claim.podClaimName !== undefined && { podClaimName: claim.podClaimName }),
     requests: [{ name: request, devices: devices.map((device) => ({ driver: DRA_DRIVER, ...device })) }],
   };
-  mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-  writeFileSync(`${path}.new`, `${JSON.stringify(document)}\n`, { mode: 0o644 });
-  renameSync(`${path}.new`, path);
+  writePublicFile(path, `${JSON.stringify(document)}\n`);
   const [kind, name] =
     claim.podClaimName === undefined
       ? ['resourceclaims', claim.name]
