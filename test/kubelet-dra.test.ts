@@ -1,13 +1,19 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
 import {
+  closeSync,
+  constants,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -580,4 +586,76 @@ describe('both at once', () => {
     await until(() => kubelet.health(`${GPU}-ats`)?.[one.bdf] === 'Unhealthy');
     await expect(kubelet.allocate(`${GPU}-ats`, one.bdf)).rejects.toThrow(/GROUP_TAKEN/);
   });
+
+  const state = () => join(dir, 'state/prepared-claims.json');
+
+  test.each<[string, () => void]>([
+    ['cut short', () => writeFileSync(state(), readFileSync(state(), 'utf8').slice(0, -9))],
+    ['changed', () => writeFileSync(state(), readFileSync(state(), 'utf8').replace('uid-x', 'uid-z'))],
+    [
+      "a newer version's",
+      () => writeFileSync(state(), readFileSync(state(), 'utf8').replace('"format":1', '"format":2')),
+    ],
+    [
+      'unreadable',
+      () => {
+        unlinkSync(state());
+        mkdirSync(state());
+      },
+    ],
+  ])('a prepared claim holds its device though the state is %s, until it is unprepared', async (_, harm) => {
+    await kubelet.start();
+    const first = start([one, mate]);
+    const before = await served();
+    api.allocate('x', 'uid-x', [{ request: 'r', device: 'pci-0009-01-00-0' }]);
+    await before.prepare('x', 'uid-x');
+    await first.stop();
+    harm();
+
+    start([one, mate], { isBusy: () => true });
+    await until(() => kubelet.health(GPU) && kubelet.health(`${GPU}-ats`));
+    await expect(kubelet.allocate(`${GPU}-ats`, one.bdf)).rejects.toThrow(/GROUP_TAKEN/);
+    await expect(kubelet.allocate(GPU, mate.bdf)).rejects.toThrow(/GROUP_TAKEN/);
+    expect(existsSync(join(dir, 'cdi/vsmmu.io-claim-uid-x.json'))).toBe(true);
+    if (statSync(state(), { throwIfNoEntry: false })?.isDirectory() === true)
+      rmSync(state(), { recursive: true });
+    const { prepare, unprepare } = await served();
+    expect((await prepare('x', 'uid-x')).error).toBe('');
+    expect((await unprepare('x', 'uid-x')).error).toBe('');
+    expect(existsSync(join(dir, 'cdi/vsmmu.io-claim-uid-x.json'))).toBe(false);
+    await until(() => kubelet.health(GPU)?.[mate.bdf] === 'Healthy');
+  });
+
+  test('nothing is advertised before it is known what claims have, however slow the disk is', async () => {
+    await kubelet.start();
+    const first = start([one]);
+    const { prepare } = await served();
+    api.allocate('x', 'uid-x', [{ request: 'r', device: 'pci-0009-01-00-0' }]);
+    await prepare('x', 'uid-x');
+    await first.stop();
+    const text = readFileSync(state(), 'utf8');
+    unlinkSync(state());
+    execFileSync('mkfifo', [state()]);
+    const registered = kubelet.registered.length;
+    start([one]);
+    const pipe = await until(() => openForReader(state()));
+    try {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect(kubelet.registered.length).toBe(registered);
+      writeSync(pipe, text);
+    } finally {
+      closeSync(pipe);
+    }
+    await until(() => kubelet.registered.length > registered && kubelet.health(`${GPU}-ats`));
+    expect(kubelet.health(`${GPU}-ats`)).toEqual({ [one.bdf]: 'Unhealthy' });
+  });
 });
+
+/** The writing end of a FIFO; undefined: nobody reads it yet (ENXIO). */
+function openForReader(fifo: string): number | undefined {
+  try {
+    return openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+}

@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { Checkpoint } from '../src/kubelet/checkpoint.js';
 import { preparedFromJson, type PreparedClaims } from '../src/kubelet/dra/prepared-claims.js';
+import { silentLog } from '../src/log/log.js';
 
 /** Enough for the moments of one write to be met: before, inside each step, and after. `VSMMU_KILLS=200` for more. */
 const KILLS = Number(process.env['VSMMU_KILLS'] ?? 25);
@@ -44,12 +45,13 @@ import { Preparer } from './src/kubelet/dra/prepare.ts';
 import { preparedFromJson } from './src/kubelet/dra/prepared-claims.ts';
 import { GroupClaims } from './src/kubelet/group-claims.ts';
 import { HEALTHY } from './src/kubelet/plugin-device.ts';
+import { silentLog } from './src/log/log.ts';
 import { writeSync } from 'node:fs';
 
 const [dir, root] = process.argv.slice(2);
 const checkpoint = new Checkpoint(dir + '/state/prepared.json', preparedFromJson);
-const read = await checkpoint.read();
-if (read.kind === 'damaged') { writeSync(1, 'damaged ' + read.because + '\\n'); process.exit(1); }
+const read = await checkpoint.read(silentLog);
+if (read.kind === 'lost') { writeSync(1, 'damaged ' + read.because + '\\n'); process.exit(1); }
 const devices = new Map(Array.from({ length: 8 }, (_, n) => {
   const bdf = parseBdf('0000:0' + n + ':00.0');
   const device = { bdf, driver: 'vfio-pci', iommuGroup: n, groupMates: [], health: HEALTHY };
@@ -130,7 +132,7 @@ test(`killed ${KILLS} times at random, the state is always whole, and no prepare
 /** The state is readable, names every promised claim once, and each has its CDI specification. */
 async function expectWhole(promised: ReadonlySet<number>): Promise<void> {
   const checkpoint = new Checkpoint<PreparedClaims>(join(dir, 'state/prepared.json'), preparedFromJson);
-  const read = await checkpoint.read();
+  const read = await checkpoint.read(silentLog);
   if (promised.size === 0 && read.kind === 'missing') return;
   expect(read.kind).toBe('read');
   if (read.kind !== 'read') return;

@@ -1,4 +1,4 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, VsmmuError } from '../errors.js';
 import { writePublicFile } from './public-file.js';
@@ -64,6 +64,34 @@ export function listCdiSpecs(dir: string, prefix: string): string[] {
   } catch {
     return [];
   }
+}
+
+/** Device nodes by the device's name; what is not there, or is none of ours, is left out. */
+export function readCdiSpec(dir: string, name: string): Map<string, readonly string[]> {
+  let spec: unknown;
+  try {
+    spec = JSON.parse(readFileSync(join(dir, name), 'utf8'));
+  } catch {
+    return new Map();
+  }
+  return new Map(
+    fieldOf(spec, 'devices').flatMap((device): [string, readonly string[]][] => {
+      if (!isRecord(device) || typeof device['name'] !== 'string') return [];
+      const paths = fieldOf(device['containerEdits'], 'deviceNodes').map((node) =>
+        isRecord(node) ? node['path'] : undefined,
+      );
+      return [[device['name'], paths.filter((path) => typeof path === 'string')]];
+    }),
+  );
+}
+
+function fieldOf(value: unknown, name: string): unknown[] {
+  const field = isRecord(value) ? value[name] : undefined;
+  return Array.isArray(field) ? field : [];
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null;
 }
 
 function specOf({ name, edits }: CdiDevice): object {

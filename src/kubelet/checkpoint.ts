@@ -2,14 +2,18 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { errnoOf, messageOf, VsmmuError } from '../errors.js';
+import type { Log } from '../log/log.js';
 
 const FORMAT = 1;
 
-/** What a checkpoint held. `damaged` was put aside under the name given, for a person to look at. */
+/**
+ * What a checkpoint held. `lost`: there is a file, and it is of no use; it was put aside under the name given, for a
+ * person to look at, or could not be.
+ */
 export type CheckpointRead<T> =
   | { readonly kind: 'read'; readonly value: T }
   | { readonly kind: 'missing' }
-  | { readonly kind: 'damaged'; readonly because: string; readonly putAside: string };
+  | { readonly kind: 'lost'; readonly because: string; readonly putAside: string | undefined };
 
 /**
  * State that survives the process: one JSON file with a format number and a checksum, replaced as a whole. Killed at
@@ -30,19 +34,38 @@ export class Checkpoint<T> {
     this.#parse = parse;
   }
 
-  /** @throws VsmmuError STATE_UNWRITABLE where the file is there and can't be read, or can't be put aside */
-  async read(): Promise<CheckpointRead<T>> {
+  /** Never fails: an agent without its state still has work to do. A loss is told in the log. */
+  async read(log: Log): Promise<CheckpointRead<T>> {
+    const read = await this.#read();
+    if (read.kind === 'lost') {
+      const { putAside, because } = read;
+      log.error(
+        putAside === undefined
+          ? 'The state cannot be read, nor put aside.'
+          : 'The state is damaged and was put aside.',
+        { file: putAside ?? this.#path, reason: because },
+      );
+    }
+    return read;
+  }
+
+  async #read(): Promise<CheckpointRead<T>> {
+    await this.#removeLeftovers();
+    let text: string;
     try {
-      await this.#removeLeftovers();
-      const text = await readFile(this.#path, 'utf8');
-      const decoded = this.#decode(text);
-      if ('value' in decoded) return { kind: 'read', value: decoded.value };
-      const putAside = `${this.#path}.damaged`;
-      await rename(this.#path, putAside);
-      return { kind: 'damaged', because: decoded.because, putAside };
+      text = await readFile(this.#path, 'utf8');
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return { kind: 'missing' };
-      throw unwritable(this.#path, error);
+      return { kind: 'lost', because: messageOf(error), putAside: undefined };
+    }
+    const decoded = this.#decode(text);
+    if ('value' in decoded) return { kind: 'read', value: decoded.value };
+    const putAside = `${this.#path}.damaged`;
+    try {
+      await rename(this.#path, putAside);
+      return { kind: 'lost', because: decoded.because, putAside };
+    } catch (error) {
+      return { kind: 'lost', because: `${decoded.because}; ${messageOf(error)}`, putAside: undefined };
     }
   }
 
@@ -110,11 +133,15 @@ export class Checkpoint<T> {
     return `.${basename(this.#path)}.`;
   }
 
-  /** Of a process that was killed while it wrote. */
+  /** Of a process that was killed while it wrote. They are in nobody's way where they can't be removed. */
   async #removeLeftovers(): Promise<void> {
     const dir = dirname(this.#path);
-    for (const name of await readdir(dir)) {
-      if (name.startsWith(this.#temporaryPrefix())) await rm(join(dir, name), { force: true });
+    try {
+      for (const name of await readdir(dir)) {
+        if (name.startsWith(this.#temporaryPrefix())) await rm(join(dir, name), { force: true });
+      }
+    } catch {
+      // No directory yet, or one that can't be written: the first write tells.
     }
   }
 }

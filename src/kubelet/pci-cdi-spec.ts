@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseBdf, type Bdf } from '../bdf.js';
-import { cdiDeviceId, writeCdiSpec } from './cdi.js';
+import { cdiDeviceId, readCdiSpec, writeCdiSpec } from './cdi.js';
 
 const KIND = 'vsmmu.io/pci';
 const FILE = 'vsmmu.io-pci.json';
@@ -31,11 +31,10 @@ export class PciCdiSpec {
    * @throws VsmmuError CDI_UNWRITABLE
    */
   put(nodes: NodesOfDevice): void {
-    const path = join(this.#dir, FILE);
-    const written = (this.#written ??= readSpec(path));
+    const written = (this.#written ??= readWritten(this.#dir));
     const changed = [...nodes].some(([bdf, paths]) => written.get(bdf)?.join() !== paths.join());
     // A specification without devices is none for a runtime.
-    if (!changed && (written.size === 0 || existsSync(path))) return;
+    if (!changed && (written.size === 0 || existsSync(join(this.#dir, FILE)))) return;
     const all = new Map([...written, ...nodes]);
     const devices = [...all].map(([name, deviceNodes]) => ({ name, edits: { deviceNodes } }));
     writeCdiSpec(this.#dir, FILE, KIND, devices);
@@ -44,30 +43,11 @@ export class PciCdiSpec {
 }
 
 /** What an earlier agent wrote; a file that is missing, or is none of ours, is written anew. */
-function readSpec(path: string): NodesOfDevice {
-  let spec: unknown;
-  try {
-    spec = JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    return new Map();
-  }
-  return new Map(fieldOf(spec, 'devices').flatMap((device) => entryOf(device)));
-}
-
-function entryOf(device: unknown): [Bdf, readonly string[]][] {
-  if (!isRecord(device) || typeof device['name'] !== 'string') return [];
-  const bdf = parseBdf(device['name']);
-  const paths = fieldOf(device['containerEdits'], 'deviceNodes').map((node) =>
-    isRecord(node) ? node['path'] : undefined,
+function readWritten(dir: string): NodesOfDevice {
+  return new Map(
+    [...readCdiSpec(dir, FILE)].flatMap(([name, paths]): [Bdf, readonly string[]][] => {
+      const bdf = parseBdf(name);
+      return bdf === undefined ? [] : [[bdf, paths]];
+    }),
   );
-  return bdf === undefined ? [] : [[bdf, paths.filter((path) => typeof path === 'string')]];
-}
-
-function fieldOf(value: unknown, name: string): unknown[] {
-  const field = isRecord(value) ? value[name] : undefined;
-  return Array.isArray(field) ? field : [];
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null;
 }

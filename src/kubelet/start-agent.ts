@@ -44,8 +44,12 @@ type OnWritten = NonNullable<EventRecorderOptions['onWritten']>;
 /** What the DRA driver is to the agent; it brings the Kubernetes client along and is loaded only when it is wanted. */
 export interface NodeDriver {
   readonly onScan: NonNullable<AgentOptions['onScan']>;
-  /** Runs until the signal aborts. */
-  run(shared: SharedWithDriver, signal: AbortSignal): Promise<void>;
+  /**
+   * Restores what claims have; nothing is advertised before.
+   *
+   * @returns what runs until the signal aborts
+   */
+  start(shared: SharedWithDriver): Promise<(signal: AbortSignal) => Promise<void>>;
   /** undefined: well. */
   unready(): string | undefined;
 }
@@ -83,6 +87,11 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   const ended = new AbortController();
   const { signal: until } = joinSignals(signal, ended.signal);
   const written = await keepClaims(claims, options.stateDir, log);
+  const runDriver = await driver?.start({
+    claims,
+    metrics,
+    iommufd: () => config.value.iommufd ?? options.iommufd,
+  });
   const agent = new Agent({
     ...options,
     scan: (scanSignal) => options.scan(scanSignal, (group) => claims.has(group)),
@@ -93,7 +102,6 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
     ...(events !== undefined && { onChanges: (changes) => tellAll(events, changes) }),
   });
   running.agent = agent;
-  const iommufd = () => config.value.iommufd ?? options.iommufd;
   const http =
     options.http === undefined
       ? undefined
@@ -109,11 +117,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
         });
   if (http !== undefined) options.onHttp?.(http.port);
   try {
-    await Promise.all([
-      agent.run(until),
-      driver?.run({ claims, metrics, iommufd }, until),
-      events?.run(until),
-    ]);
+    await Promise.all([agent.run(until), runDriver?.(until), events?.run(until)]);
   } finally {
     ended.abort();
     await http?.close();
@@ -146,16 +150,8 @@ async function keepClaims(
   const checkpoint = new Checkpoint<readonly GroupClaim[]>(path, claimsFromJson);
   const complain = (error: unknown) =>
     log.warn('What is handed out is not kept across restarts.', { reason: messageOf(error) });
-  try {
-    const read = await checkpoint.read();
-    if (read.kind === 'read')
-      claims.restore(read.value.filter(({ holder }) => holder.startsWith('resource ')));
-    if (read.kind === 'damaged') {
-      log.error('The state is damaged and was put aside.', { file: read.putAside, reason: read.because });
-    }
-  } catch (error) {
-    complain(error);
-  }
+  const read = await checkpoint.read(log);
+  if (read.kind === 'read') claims.restore(read.value.filter(({ holder }) => holder.startsWith('resource ')));
   claims.onChange(() => {
     checkpoint.write(() => claimsToJson(claims.all)).catch(complain);
   });

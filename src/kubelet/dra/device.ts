@@ -1,4 +1,4 @@
-import type { Bdf } from '../../bdf.js';
+import { parseBdf, type Bdf } from '../../bdf.js';
 import { DRA_DRIVER } from '../../cluster/dra-resources.js';
 import type { DeviceReport, HostReport, SmmuReport } from '../../host/report.js';
 import { valueOf, type Answer } from '../../smmu/answer.js';
@@ -20,6 +20,12 @@ export interface DraDevice {
 
 export function draDeviceName(bdf: Bdf): string {
   return `pci-${bdf.replace(/[:.]/g, '-')}`;
+}
+
+/** @returns undefined where {@link draDeviceName} gives no such name */
+export function bdfOfDraDevice(name: string): Bdf | undefined {
+  const [prefix, domain, bus, slot, fn, ...more] = name.split('-');
+  return prefix === 'pci' && more.length === 0 ? parseBdf(`${domain}:${bus}:${slot}.${fn}`) : undefined;
 }
 
 /** Every device on a VFIO driver; those that can't be handed out now are unhealthy, with the reason. */

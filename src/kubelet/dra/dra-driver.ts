@@ -7,6 +7,7 @@ import { Checkpoint } from '../checkpoint.js';
 import { Feed } from '../feed.js';
 import type { BusyCheck } from '../group-busy.js';
 import type { GroupClaims } from '../group-claims.js';
+import type { Metrics } from '../metrics.js';
 import { asItIsNow } from '../device-nodes.js';
 import { HEALTHY, unhealthy, type PluginDevice } from '../plugin-device.js';
 import { kubeletDirectories } from '../registration.js';
@@ -16,6 +17,7 @@ import { draServices, type DeviceHealth } from './dra-services.js';
 import { keepDraSockets } from './dra-sockets.js';
 import { Preparer } from './prepare.js';
 import { preparedFromJson, type PreparedClaims } from './prepared-claims.js';
+import { restorePrepared } from './restore-prepared.js';
 import { SlicePublisher } from './slice-publisher.js';
 import { deviceKey, sliceDevices, type SliceDevice, type Unusable } from './slices.js';
 
@@ -69,24 +71,40 @@ export class DraDriver implements NodeDriver {
     return this.#publisher?.fault;
   }
 
-  async run(shared: SharedWithDriver, signal: AbortSignal): Promise<void> {
-    const { claims, metrics } = shared;
-    const { client, nodeName, log } = this.#options;
+  async start({
+    claims,
+    metrics,
+    iommufd,
+  }: SharedWithDriver): Promise<(signal: AbortSignal) => Promise<void>> {
+    const { nodeName, cdiDir, stateDir, source, isBusy, log } = this.#options;
+    const checkpoint = new Checkpoint<PreparedClaims>(
+      join(stateDir, 'prepared-claims.json'),
+      preparedFromJson,
+    );
+    const devices = () => this.#devices;
+    const preparer = new Preparer(
+      { nodeName, cdiDir, stateDir, source, isBusy, iommufd, claims, checkpoint, devices },
+      await restorePrepared(checkpoint, cdiDir, nodeName, log),
+    );
     this.#claims = claims;
-    const preparer = await this.#restore(shared);
     claims.onChange(() => {
       metrics.set('vsmmu_dra_prepared_claims', {}, preparer.prepared.size);
       this.#update();
     });
-    const services = draServices({ client, nodeName, preparer, health: this.#health, metrics, log });
+    return (signal) => this.#run(preparer, metrics, signal);
+  }
+
+  async #run(preparer: Preparer, metrics: Metrics, signal: AbortSignal): Promise<void> {
+    const { client, nodeName, kubeletDir, log } = this.#options;
     const stopped = new Promise<void>((resolve) =>
       signal.addEventListener('abort', () => resolve(), { once: true }),
     );
     await Promise.race([this.#firstScan, stopped]);
     if (signal.aborted || this.#slices === undefined) return;
+    const services = draServices({ client, nodeName, preparer, health: this.#health, metrics, log });
     const publisher = new SlicePublisher({ client, nodeName, devices: this.#slices, metrics, log });
     this.#publisher = publisher;
-    const directories = kubeletDirectories(this.#options.kubeletDir);
+    const directories = kubeletDirectories(kubeletDir);
     const onRegistered = (registered: boolean) => {
       this.#registered = registered;
     };
@@ -94,27 +112,6 @@ export class DraDriver implements NodeDriver {
       publisher.run(signal),
       keepDraSockets({ directories, services, log, onRegistered }, signal),
     ]);
-  }
-
-  async #restore({ claims, iommufd }: SharedWithDriver): Promise<Preparer> {
-    const { nodeName, cdiDir, stateDir, source, isBusy, log } = this.#options;
-    const checkpoint = new Checkpoint<PreparedClaims>(
-      join(stateDir, 'prepared-claims.json'),
-      preparedFromJson,
-    );
-    const read = await checkpoint.read();
-    if (read.kind === 'damaged') {
-      log.error('The state of prepared claims is damaged and was put aside.', {
-        file: read.putAside,
-        reason: read.because,
-      });
-    }
-    const prepared: PreparedClaims = read.kind === 'read' ? read.value : new Map();
-    const devices = () => this.#devices;
-    return new Preparer(
-      { nodeName, cdiDir, stateDir, source, isBusy, iommufd, claims, checkpoint, devices },
-      prepared,
-    );
   }
 
   #update(): void {

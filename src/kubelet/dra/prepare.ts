@@ -7,6 +7,7 @@ import { checkDevice, type DeviceNodes } from '../device-nodes.js';
 import { refuseBusyGroup, type BusyCheck } from '../group-busy.js';
 import type { GroupClaims } from '../group-claims.js';
 import type { AllocatedClaim, AllocatedDevice } from './claim.js';
+import { CLAIM_KIND, deviceInSpec, SPEC_PREFIX, specName } from './claim-spec.js';
 import type { DraDevice } from './device.js';
 import { removeMetadataFiles, writeMetadataFile } from './metadata-file.js';
 import {
@@ -15,9 +16,6 @@ import {
   type PreparedClaims,
   type PreparedDevice,
 } from './prepared-claims.js';
-
-const CDI_KIND = 'vsmmu.io/claim';
-const CDI_PREFIX = 'vsmmu.io-claim-';
 
 export interface PreparerOptions {
   readonly nodeName: string;
@@ -121,11 +119,11 @@ export class Preparer {
     claims.release(`claim ${uid}`);
   }
 
-  /** Specifications of claims that this state does not know: it was damaged, or the process died in between. */
+  /** Specifications of claims that this state does not know: the process died in between. */
   #removeStrangers(): void {
     const { cdiDir } = this.#options;
     const known = new Set([...this.#prepared.keys()].map((uid) => specName(uid)));
-    for (const name of listCdiSpecs(cdiDir, CDI_PREFIX)) if (!known.has(name)) removeCdiSpec(cdiDir, name);
+    for (const name of listCdiSpecs(cdiDir, SPEC_PREFIX)) if (!known.has(name)) removeCdiSpec(cdiDir, name);
   }
 
   #save(): Promise<void> {
@@ -168,16 +166,16 @@ export class Preparer {
     const specs: CdiDevice[] = [];
     const devices = checked.map(({ allocated, dra, nodes }): PreparedDevice => {
       const { request, pool } = allocated;
-      const name = `${claim.uid}-${dra.name}`;
+      const name = deviceInSpec(claim.uid, dra.name);
       // A container may use one request of the claim only, so each has its own file, with its first device.
       const first = !described.has(request);
       described.add(request);
       const mounts = first ? [this.#describe(stateDir, claim, request, checked)] : [];
       specs.push({ name, edits: { deviceNodes: nodePaths([nodes], iommufd(), source), mounts } });
       const { bdf, iommuGroup } = dra.device;
-      return { request, pool, name: dra.name, bdf, iommuGroup, cdiIds: [cdiDeviceId(CDI_KIND, name)] };
+      return { request, pool, name: dra.name, bdf, iommuGroup, cdiIds: [cdiDeviceId(CLAIM_KIND, name)] };
     });
-    if (specs.length > 0) writeCdiSpec(cdiDir, specName(claim.uid), CDI_KIND, specs);
+    if (specs.length > 0) writeCdiSpec(cdiDir, specName(claim.uid), CLAIM_KIND, specs);
     return { uid: claim.uid, namespace: claim.namespace, name: claim.name, devices };
   }
 
@@ -187,8 +185,4 @@ export class Preparer {
       .map(({ allocated, dra }) => ({ pool: allocated.pool, name: dra.name, attributes: dra.attributes }));
     return writeMetadataFile(stateDir, claim, request, devices);
   }
-}
-
-function specName(uid: string): string {
-  return `${CDI_PREFIX}${uid}.json`;
 }

@@ -4,6 +4,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Checkpoint } from '../../../src/kubelet/checkpoint.js';
+import { silentLog } from '../../../src/log/log.js';
 
 const [dir = ''] = process.argv.slice(2);
 const isText = (value: unknown) => (typeof value === 'string' ? value : undefined);
@@ -16,7 +17,7 @@ const attempt = (value: string) =>
       (error: unknown) => String(error),
     );
 const stands = async () => {
-  const read = await checkpoint.read();
+  const read = await checkpoint.read(silentLog);
   return read.kind === 'read' ? read.value : read.kind;
 };
 
