@@ -166,8 +166,11 @@ export class KubeletPeer {
 }
 
 /** Polls a condition for as long as a loaded machine may need. */
-export async function until<T>(condition: () => T | undefined | false | null): Promise<T> {
-  const giveUp = performance.now() + 15_000;
+export async function until<T>(
+  condition: () => T | undefined | false | null,
+  patienceMs = 15_000,
+): Promise<T> {
+  const giveUp = performance.now() + patienceMs;
   while (performance.now() < giveUp) {
     const value = condition();
     if (value !== undefined && value !== false && value !== null) return value;

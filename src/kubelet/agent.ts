@@ -55,7 +55,7 @@ export interface AgentOptions {
 
 /** The kubelet is asked so often which devices pods have, ms. */
 const RECONCILE_MS = 5_000;
-/** The same while a claim waits to be seen in use. */
+/** The same while a claim waits to be seen in use, or to be over. */
 const RECONCILE_SOON_MS = 500;
 const NO_INVENTORY: Inventory = { resources: new Map(), notAdvertised: [] };
 
@@ -198,7 +198,7 @@ export class Agent {
 
   async #keepReconciling(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await pause(this.#options.claims.unconfirmed ? RECONCILE_SOON_MS : RECONCILE_MS, signal);
+      await pause(this.#options.claims.unsettled ? RECONCILE_SOON_MS : RECONCILE_MS, signal);
       await this.#learnClaims(this.#inventory);
     }
   }

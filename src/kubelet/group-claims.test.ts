@@ -61,13 +61,34 @@ describe('a claimed group', () => {
 });
 
 describe('the kubelet lists what pods have', () => {
-  test('a claim it listed ends when it lists it no more', () => {
-    const { claims: held } = claims();
+  test('a claim it listed ends when it lists it no more for a while', () => {
+    const { claims: held, wait } = claims();
     held.claim([a], MINE);
     held.reconcile(used(a), all);
+    expect(held.unsettled).toBe(false);
+    wait(60 * SECONDS);
+    held.reconcile(used(), all);
+    expect(held.unsettled).toBe(true);
+    wait(5 * SECONDS - 1);
+    held.reconcile(used(), all);
+    expect(held.obstacle(b, MINE)).toBeDefined();
+    wait(1);
     held.reconcile(used(), all);
     expect(held.obstacle(b, MINE)).toBeUndefined();
     expect(held.all).toEqual([]);
+  });
+
+  test('a kubelet that was just started and lists nothing yet ends no claim, however often', () => {
+    const { claims: held, wait } = claims();
+    held.claim([a], MINE);
+    for (let restart = 0; restart < 3; restart++) {
+      held.reconcile(used(a), all);
+      expect(held.unsettled).toBe(false);
+      wait(4 * SECONDS);
+      held.reconcile(used(), all);
+      wait(4 * SECONDS);
+      expect(held.obstacle(b, MINE)).toBeDefined();
+    }
   });
 
   test('a claim it has not listed yet holds: the pod is still being admitted', () => {

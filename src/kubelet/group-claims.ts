@@ -17,6 +17,8 @@ export interface GroupClaim {
   readonly since: number;
   /** Has the kubelet listed one of the devices as in use since then? */
   readonly confirmed: boolean;
+  /** When the kubelet's list was first without all of them again; same clock. */
+  readonly missingSince?: number;
 }
 
 /**
@@ -24,6 +26,12 @@ export interface GroupClaim {
  * a pod that was refused after all, or that is over.
  */
 const UNCONFIRMED_MS = 20_000;
+
+/**
+ * A kubelet that was just started lists no pods until it has heard of them, and their devices are none it would hand out.
+ * A pod is over when its devices are still not listed after so long.
+ */
+const GONE_MS = 5_000;
 
 type Member = Pick<PluginDevice, 'bdf' | 'iommuGroup'>;
 
@@ -117,9 +125,9 @@ export class GroupClaims {
     return this.#claims.has(group);
   }
 
-  /** Is there a claim that the kubelet has not listed yet? */
-  get unconfirmed(): boolean {
-    return this.all.some(({ confirmed }) => !confirmed);
+  /** Is there a claim of which the kubelet's next lists will tell whether it begins, or ends? */
+  get unsettled(): boolean {
+    return this.all.some(({ confirmed, missingSince }) => !confirmed || missingSince !== undefined);
   }
 
   /**
@@ -135,17 +143,24 @@ export class GroupClaims {
 
   #endUnused(inUse: ReadonlyMap<Bdf, string>): boolean {
     let changed = false;
-    for (const [group, claim] of this.#claims) {
+    for (const [group, { missingSince, ...claim }] of this.#claims) {
       if (claim.holder.startsWith('claim ')) continue;
       if ([...claim.devices].some((bdf) => inUse.has(bdf))) {
         changed ||= !claim.confirmed;
         this.#claims.set(group, { ...claim, confirmed: true });
-      } else if (claim.confirmed || this.#now() - claim.since > UNCONFIRMED_MS) {
+      } else if (this.#isOver(claim, missingSince)) {
         this.#claims.delete(group);
         changed = true;
+      } else if (claim.confirmed) {
+        this.#claims.set(group, { ...claim, missingSince: missingSince ?? this.#now() });
       }
     }
     return changed;
+  }
+
+  /** Of a claim whose devices are not listed. */
+  #isOver({ confirmed, since }: GroupClaim, missingSince = this.#now()): boolean {
+    return confirmed ? this.#now() - missingSince >= GONE_MS : this.#now() - since > UNCONFIRMED_MS;
   }
 
   #takeOver(inUse: ReadonlyMap<Bdf, string>, devices: readonly Member[]): boolean {
