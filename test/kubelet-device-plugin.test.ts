@@ -304,7 +304,7 @@ describe('IOMMU groups', () => {
     await expect(kubelet.allocate(GPU, mate.bdf)).rejects.toThrow(/GROUP_TAKEN/);
     kubelet.pods.clear();
     // Within 5 s the list is looked at, and 5 s later the pod is known to be over.
-    await until(() => kubelet.health(GPU)?.[mate.bdf] === 'Healthy', 40_000);
+    await until(() => kubelet.health(GPU)?.[mate.bdf] === 'Healthy', 25_000);
     await kubelet.allocate(GPU, mate.bdf);
   });
 });

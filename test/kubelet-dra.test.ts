@@ -587,6 +587,42 @@ describe('both at once', () => {
     await expect(kubelet.allocate(`${GPU}-ats`, one.bdf)).rejects.toThrow(/GROUP_TAKEN/);
   });
 
+  describe('over devices that no resource has', () => {
+    const taken = () => api.devices.filter(({ taints }) => taints !== undefined).map(({ name }) => name);
+    let configFile: string;
+    beforeEach(() => {
+      configFile = join(dir, 'agent.yaml');
+      writeFileSync(configFile, 'apiVersion: vsmmu.io/v1alpha1\nkind: AgentConfig\notherwise: false\n');
+    });
+
+    test('what pods have by the plugin of another is in use', async () => {
+      await kubelet.servePodResources();
+      kubelet.pods.set('vms/a', new Map([['other.io/gpu', [one.bdf]]]));
+      start([one, other], { configFile });
+      await until(() => taken().join() === 'pci-0009-01-00-0');
+    });
+
+    test('a claim follows its device into the group that it has after a reboot', async () => {
+      const first = start([one, other], { configFile });
+      const { prepare } = await served();
+      api.allocate('x', 'uid-x', [{ request: 'r', device: 'pci-0009-01-00-0' }]);
+      await prepare('x', 'uid-x');
+      await first.stop();
+      start(
+        [
+          { ...one, group: 12 },
+          { ...other, group: 11 },
+        ],
+        { configFile },
+      );
+      const after = await served();
+      api.allocate('y', 'uid-y', [{ request: 'r', device: 'pci-0019-01-00-0' }]);
+      expect((await after.prepare('y', 'uid-y')).error).toBe('');
+      expect((await after.prepare('x', 'uid-x')).error).toBe('');
+      expect(taken()).toEqual([]);
+    });
+  });
+
   const state = () => join(dir, 'state/prepared-claims.json');
 
   test.each<[string, () => void]>([

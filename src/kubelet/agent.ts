@@ -14,7 +14,7 @@ import { asItIsNow, checkDevice } from './device-nodes.js';
 import { DirectoryWatch } from './directory-watch.js';
 import type { Feed } from './feed.js';
 import type { BusyCheck } from './group-busy.js';
-import type { GroupClaims } from './group-claims.js';
+import type { GroupClaims, GroupMember } from './group-claims.js';
 import { takeInventory, type Inventory } from './inventory.js';
 import { keepVanished } from './inventory-history.js';
 import type { Metrics } from './metrics.js';
@@ -199,7 +199,7 @@ export class Agent {
   async #keepReconciling(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await pause(this.#options.claims.unsettled ? RECONCILE_SOON_MS : RECONCILE_MS, signal);
-      await this.#learnClaims(this.#inventory);
+      await this.#learnClaims(this.#host);
     }
   }
 
@@ -233,9 +233,9 @@ export class Agent {
     const found = this.#checkLive(takeInventory({ host, naming, inForce: before.resources.keys() }));
     const inventory = withinListLimit(keepVanished(before, found));
     const changes = changesBetween(this.#inventory, inventory);
-    claims.regroup([...inventory.resources.values()].flat());
+    claims.regroup(groupMembers(host));
     // What pods have of devices that are new to us must be known before they are advertised; of the others it is.
-    if (changes.some(({ kind }) => kind === 'advertised')) await this.#learnClaims(inventory);
+    if (changes.some(({ kind }) => kind === 'advertised')) await this.#learnClaims(host);
     this.#host = host;
     this.#inventory = inventory;
     logChanges(changes, log);
@@ -294,14 +294,21 @@ export class Agent {
   }
 
   /** Learns from the kubelet which devices pods have. */
-  async #learnClaims({ resources }: Inventory): Promise<void> {
+  async #learnClaims(host: HostReport | undefined): Promise<void> {
     const { claims, log } = this.#options;
     try {
       const inUse = await listDevicesInUse(this.#directories.podResourcesSocket);
-      const devices = [...resources.values()].flat();
-      claims.reconcile(new Map(inUse.map(({ bdf, resource }) => [bdf, resource])), devices);
+      claims.reconcile(new Map(inUse.map(({ bdf, resource }) => [bdf, resource])), groupMembers(host));
     } catch (error) {
       log.debug('The kubelet does not tell which devices pods have.', { reason: messageOf(error) });
     }
   }
+}
+
+/** Also those that no resource has: a ResourceClaim may, or another's plugin. */
+function groupMembers(host: HostReport | undefined): GroupMember[] {
+  const devices = host?.devices ?? [];
+  return devices.flatMap(({ bdf, iommuGroup }) =>
+    iommuGroup.known ? [{ bdf, iommuGroup: iommuGroup.value }] : [],
+  );
 }

@@ -33,7 +33,7 @@ const UNCONFIRMED_MS = 20_000;
  */
 const GONE_MS = 5_000;
 
-type Member = Pick<PluginDevice, 'bdf' | 'iommuGroup'>;
+export type GroupMember = Pick<PluginDevice, 'bdf' | 'iommuGroup'>;
 
 /**
  * Which IOMMU groups are handed out: one table for the device plugin and the DRA driver, so that together they never
@@ -67,7 +67,7 @@ export class GroupClaims {
    * Devices of the group that someone else has; empty where the device is free for this holder.
    * A container's claim on the very same device is over, or the kubelet would not hand it out again.
    */
-  rivals(device: Member, together: ReadonlySet<Bdf>, holder: Holder): readonly Bdf[] {
+  rivals(device: GroupMember, together: ReadonlySet<Bdf>, holder: Holder): readonly Bdf[] {
     const claim = this.#claims.get(device.iommuGroup);
     if (claim === undefined) return [];
     if (claim.holder !== holder) return [...claim.devices];
@@ -75,8 +75,9 @@ export class GroupClaims {
     return [...claim.devices].filter((held) => !together.has(held));
   }
 
-  /** Hands the devices' groups to one holder. */
-  claim(devices: readonly Member[], holder: Holder): void {
+  /** Hands the devices' groups to one holder. A ResourceClaim then has these and no others, whatever they were before. */
+  claim(devices: readonly GroupMember[], holder: Holder): void {
+    if (holder.startsWith('claim ')) this.#drop(holder);
     for (const { iommuGroup } of devices) {
       const members = devices.filter((device) => device.iommuGroup === iommuGroup);
       this.#set(iommuGroup, new Set(members.map(({ bdf }) => bdf)), holder, holder.startsWith('claim '));
@@ -88,7 +89,7 @@ export class GroupClaims {
    * Follows devices into the groups they are in now: numbers change at a reboot, which outlives what is written down,
    * and when a device is bound anew.
    */
-  regroup(devices: readonly Member[]): void {
+  regroup(devices: readonly GroupMember[]): void {
     const groups = new Map(devices.map(({ bdf, iommuGroup }) => [bdf, iommuGroup]));
     const moved = this.all.filter(({ group, devices: held }) =>
       [...held].some((bdf) => (groups.get(bdf) ?? group) !== group),
@@ -107,22 +108,27 @@ export class GroupClaims {
   }
 
   release(holder: Holder): void {
+    if (this.#drop(holder)) this.#tell();
+  }
+
+  /** @returns whether the holder had any */
+  #drop(holder: Holder): boolean {
     const held = this.all.filter((claim) => claim.holder === holder);
     for (const { group } of held) this.#claims.delete(group);
-    if (held.length > 0) this.#tell();
+    return held.length > 0;
   }
 
   /** Why this device can't be handed to the holder; undefined: nothing speaks against it. */
-  obstacle(device: Member, holder: Holder): string | undefined {
+  obstacle(device: GroupMember, holder: Holder): string | undefined {
     const rivals = this.rivals(device, new Set(), holder);
     if (rivals.length === 0) return undefined;
     const by = this.#claims.get(device.iommuGroup)?.holder ?? 'someone';
     return `IOMMU group ${device.iommuGroup} is in use through ${rivals.join(', ')} (${by})`;
   }
 
-  /** Does anybody have the group? */
-  has(group: number): boolean {
-    return this.#claims.has(group);
+  /** Who has the group, if anybody. */
+  of(group: number): GroupClaim | undefined {
+    return this.#claims.get(group);
   }
 
   /** Is there a claim of which the kubelet's next lists will tell whether it begins, or ends? */
@@ -135,7 +141,7 @@ export class GroupClaims {
    *
    * @param inUse what pods have by any device plugin: the resource of each device
    */
-  reconcile(inUse: ReadonlyMap<Bdf, string>, devices: readonly Member[]): void {
+  reconcile(inUse: ReadonlyMap<Bdf, string>, devices: readonly GroupMember[]): void {
     const ended = this.#endUnused(inUse);
     const found = this.#takeOver(inUse, devices);
     if (ended || found) this.#tell();
@@ -163,7 +169,7 @@ export class GroupClaims {
     return confirmed ? this.#now() - missingSince >= GONE_MS : this.#now() - since > UNCONFIRMED_MS;
   }
 
-  #takeOver(inUse: ReadonlyMap<Bdf, string>, devices: readonly Member[]): boolean {
+  #takeOver(inUse: ReadonlyMap<Bdf, string>, devices: readonly GroupMember[]): boolean {
     let changed = false;
     for (const { bdf, iommuGroup } of devices) {
       const resource = inUse.get(bdf);

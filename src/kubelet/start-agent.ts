@@ -94,7 +94,7 @@ export async function startAgent(options: StartOptions, signal: AbortSignal): Pr
   });
   const agent = new Agent({
     ...options,
-    scan: (scanSignal) => options.scan(scanSignal, (group) => claims.has(group)),
+    scan: (scanSignal) => options.scan(scanSignal, (group) => claims.of(group) !== undefined),
     config,
     claims,
     metrics,

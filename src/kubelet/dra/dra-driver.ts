@@ -125,7 +125,7 @@ export class DraDriver implements NodeDriver {
   /** A device that a claim has is the scheduler's own knowledge; only what it can't know becomes a taint. */
   #unusable({ device }: DraDevice): Unusable | undefined {
     if (!device.health.healthy) return 'unhealthy';
-    const claim = this.#claims?.all.find(({ group }) => group === device.iommuGroup);
+    const claim = this.#claims?.of(device.iommuGroup);
     if (claim === undefined) return undefined;
     const mateOnly = !claim.devices.has(device.bdf);
     return claim.holder.startsWith('resource ') || mateOnly ? 'in-use' : undefined;
