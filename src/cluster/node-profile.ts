@@ -8,6 +8,7 @@ import {
   nodeProfileStatus,
   type NodeProfileSpec,
   type ProfileDevice,
+  type ProfileSmmu,
 } from './node-profile-schema.js';
 import type { KubeObject, ResourceType } from './resource.js';
 
@@ -28,9 +29,19 @@ export interface NodeProfile {
   /** The same in version 2, which few VMs need: so it is made when it is asked for. */
   readonly annotationWithModels: () => string;
   readonly features: HostFeatures;
-  readonly devices: ReadonlyMap<Bdf, ProfileDevice>;
+  readonly devices: ReadonlyMap<Bdf, KeptDevice>;
   /** Milliseconds since the epoch by the agent's clock; undefined where it never said. */
   readonly renewedAt: number | undefined;
+}
+
+/** What is kept of a device: a fleet has tens of thousands, and only people read the rest, who ask the API server. */
+export type KeptDevice = Omit<ProfileDevice, 'driver' | 'iommuGroup'>;
+
+/** The part of a spec that annotations are made of. */
+interface AnnotatedSpec {
+  readonly node: string;
+  readonly smmus: readonly ProfileSmmu[];
+  readonly devices: readonly KeptDevice[];
 }
 
 /** @throws VsmmuError PROFILE_MALFORMED */
@@ -44,14 +55,15 @@ export function parseNodeProfile(object: KubeObject): NodeProfile {
   if (spec.data.node !== name) throw malformed(name, `spec.node is ${spec.data.node}`);
   const status = nodeProfileStatus.safeParse(object['status'] ?? {});
   const renewedAt = Date.parse((status.success ? status.data.renewedAt : undefined) ?? '');
-  const annotation = annotationOfProfile(spec.data);
+  const kept = keptOf(spec.data);
+  const annotation = annotationOfProfile(kept);
   try {
-    const devices = byAddress(spec.data.devices);
+    const devices = byAddress(kept.devices);
     return {
       node: name,
       uid,
       annotation: JSON.stringify(annotation),
-      annotationWithModels: () => JSON.stringify(annotationOfProfile(spec.data, 2)),
+      annotationWithModels: () => JSON.stringify(annotationOfProfile(kept, 2)),
       features: withModels(featuresOf(annotation), devices),
       devices,
       renewedAt: Number.isNaN(renewedAt) ? undefined : renewedAt,
@@ -61,7 +73,48 @@ export function parseNodeProfile(object: KubeObject): NodeProfile {
   }
 }
 
-function byAddress(devices: readonly ProfileDevice[]): Map<Bdf, ProfileDevice> {
+/** Evidence is left out, and one text stands for all its likes: JSON brings each device its own. */
+function keptOf({ node, smmus, devices }: NodeProfileSpec): AnnotatedSpec {
+  const texts = new Map<string, string>();
+  const one = (text: string): string => {
+    const known = texts.get(text);
+    if (known === undefined) texts.set(text, text);
+    return known ?? text;
+  };
+  return {
+    node,
+    smmus: smmus.map(({ name, accel, limits, obstacles }) => ({ name: one(name), accel, limits, obstacles })),
+    devices: devices.map(
+      ({
+        bdf,
+        smmu,
+        kernelAts,
+        atsCapability,
+        numaNode,
+        ats,
+        pasidBits,
+        because,
+        ready,
+        vendor,
+        device,
+      }) => ({
+        bdf,
+        smmu: one(smmu),
+        kernelAts,
+        atsCapability,
+        numaNode,
+        ats,
+        pasidBits,
+        because: because === undefined ? undefined : one(because),
+        ready,
+        vendor,
+        device,
+      }),
+    ),
+  };
+}
+
+function byAddress(devices: readonly KeptDevice[]): Map<Bdf, KeptDevice> {
   return new Map(
     devices.flatMap((device) => {
       const bdf = parseBdf(device.bdf);
@@ -71,23 +124,24 @@ function byAddress(devices: readonly ProfileDevice[]): Map<Bdf, ProfileDevice> {
 }
 
 /** The annotation's version 1 leaves PCI ids out; the profile has them. */
-function withModels(features: HostFeatures, profiled: ReadonlyMap<Bdf, ProfileDevice>): HostFeatures {
+function withModels(features: HostFeatures, profiled: ReadonlyMap<Bdf, KeptDevice>): HostFeatures {
+  const models = new Map<string, string>();
   const devices = [...features.devices].map(([bdf, device]): [Bdf, DeviceFeatures] => {
     const found = profiled.get(bdf);
-    return [bdf, { ...device, model: found && modelOf(found) }];
+    const model = found && modelOf(found);
+    // One text for all devices of a model.
+    if (model !== undefined && !models.has(model)) models.set(model, model);
+    return [bdf, { ...device, model: model && models.get(model) }];
   });
   return { ...features, devices: new Map(devices) };
 }
 
-function modelOf({ vendor, device }: ProfileDevice): string | undefined {
+function modelOf({ vendor, device }: KeptDevice): string | undefined {
   return vendor === undefined || device === undefined ? undefined : `${vendor}:${device}`;
 }
 
 /** The annotation that a profile stands for: devices that share an SMMU and answers are grouped. */
-export function annotationOfProfile(
-  spec: NodeProfileSpec,
-  version: AnnotationVersion = 1,
-): ResolvedAnnotation {
+export function annotationOfProfile(spec: AnnotatedSpec, version: AnnotationVersion = 1): ResolvedAnnotation {
   const groups: ResolvedAnnotation['groups'] = [];
   const indexOf = new Map<string, number>();
   const devices: Record<string, number> = {};
@@ -113,7 +167,7 @@ export function annotationOfProfile(
   return { version, node: spec.node, smmus, groups, devices };
 }
 
-function annotatedSmmu({ accel, limits, obstacles = [] }: NodeProfileSpec['smmus'][number]) {
+function annotatedSmmu({ accel, limits, obstacles = [] }: ProfileSmmu) {
   if (accel === 'on' && limits !== undefined) return { accel: 'on' as const, ...limits };
   const [first, ...others] = obstacles.map(({ code, message, remedy }) => ({
     code,
