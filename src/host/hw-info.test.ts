@@ -19,6 +19,7 @@ describe('a CMDQV, by what QEMU 11.1 checks of it', () => {
     ['one queue', cmdqv(1, 0, 4), false, 'QEMU needs log2vcmdqs >= 1'],
     ['few StreamIDs', cmdqv(1, 4, 3), false, 'QEMU needs log2vsids >= 4'],
     ['the SMMU itself', answer(2, ...new Array<number>(40).fill(0)), false, 'data type 2'],
+    ['a driver that tells nothing', answer(0), undefined, 'with data type 0'],
     ['cut short', answer(3, 0, 0, 0, 0, 1), undefined, '5 bytes of 8'],
   ])('%s', (_name, reply, value, words) => {
     const told = cmdqvOf(reply, true);

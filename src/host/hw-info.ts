@@ -227,6 +227,12 @@ function cmdqvOfAnswer({
   source,
 }: Extract<HwInfoReply, { kind: 'answer' }>): Answer<boolean> {
   const type: Evidence = { reading: `data type ${dataType}`, source };
+  if (dataType === HwInfoType.none)
+    return unknown(
+      'the kernel answered input type 3 with data type 0: its driver tells nothing of the SMMU',
+      'Use a kernel >= 6.17 with CONFIG_ARM_SMMU_V3_IOMMUFD=y.',
+      type,
+    );
   if (dataType !== HwInfoType.tegra241Cmdqv) return known(false, type);
   const { offset, size } = Tegra241CmdqvInfo;
   const [version, log2Vcmdqs, log2Vsids] = [offset.version, offset.log2Vcmdqs, offset.log2Vsids].map(

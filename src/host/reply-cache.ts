@@ -79,8 +79,8 @@ export class ReplyCache {
   /** @param at the time of asking */
   remember(target: HwInfoTarget, replies: DeviceReplies, at: Date): void {
     const { hwInfo, cmdqv, nesting } = replies;
-    const [info, queue, nest] = [stored(hwInfo), stored(cmdqv), storedNesting(nesting)];
-    if (info?.kind !== 'answer' || queue === undefined || nest === undefined) return;
+    const [info, queue, nest] = [stored(hwInfo), storedCmdqv(cmdqv), storedNesting(nesting)];
+    if (info === undefined || queue === undefined || nest === undefined) return;
     const entry: Entry = { at: at.toISOString(), bdf: target.bdf, hwInfo: info, cmdqv: queue, nesting: nest };
     this.#content.devices[identity(target)] = entry;
     if (target.smmu !== undefined) this.#content.smmus[target.smmu] = entry;
@@ -126,9 +126,8 @@ function readCache(path: string): CacheFile | undefined {
   }
 }
 
-function stored(reply: HwInfoReply): Entry['cmdqv'] | undefined {
-  if (reply.kind === 'not-asked') return undefined;
-  if (reply.kind === 'failed') return { kind: 'failed', step: reply.step, errno: reply.errno };
+function stored(reply: HwInfoReply): z.infer<typeof Answered> | undefined {
+  if (reply.kind !== 'answer') return undefined;
   const { kind, dataType, dataLen, maxPasidLog2 } = reply;
   const capabilities = reply.capabilities.toString(16).padStart(16, '0');
   return {
@@ -141,9 +140,16 @@ function stored(reply: HwInfoReply): Entry['cmdqv'] | undefined {
   };
 }
 
-/** A refusal lasts; a want of memory may pass. */
+function storedCmdqv(reply: HwInfoReply): Entry['cmdqv'] | undefined {
+  return reply.kind === 'answer' ? stored(reply) : storedRefusal(reply);
+}
+
 function storedNesting(reply: NestingReply): Entry['nesting'] | undefined {
-  if (reply.kind === 'allowed') return { kind: 'allowed' };
+  return reply.kind === 'allowed' ? { kind: 'allowed' } : storedRefusal(reply);
+}
+
+/** A refusal lasts; a want of memory or of time may pass. */
+function storedRefusal(reply: Exclude<HwInfoReply, { kind: 'answer' }>): z.infer<typeof Failed> | undefined {
   const lasting = reply.kind === 'failed' && ['EOPNOTSUPP', 'ENOTTY'].includes(reply.errno);
   return lasting ? { kind: 'failed', step: reply.step, errno: reply.errno } : undefined;
 }
