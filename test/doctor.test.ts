@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import {
   chmodSync,
   existsSync,
@@ -15,7 +15,12 @@ import { join, resolve } from 'node:path';
 import { runDoctor, type DoctorCommandOptions } from '../src/cli/commands/doctor.js';
 import { CHECKS } from '../src/doctor/check.js';
 import { checkEnvironment } from '../src/doctor/environment-checks.js';
-import { lookAround, type EnvironmentOptions } from '../src/doctor/environment.js';
+import {
+  lookAround,
+  type Environment,
+  type EnvironmentOptions,
+  type NodeAccess,
+} from '../src/doctor/environment.js';
 import { openLiveHost } from '../src/host/live-host.js';
 import { capturedIo } from './captured-io.js';
 import { sharedData } from './shared-data.js';
@@ -50,6 +55,18 @@ test('every code has its section in docs/doctor.md', () => {
   const headings = readFileSync('docs/doctor.md', 'utf8').match(/^## .*$/gm);
   expect(headings).toEqual(Object.keys(CHECKS).map((code) => `## ${code}`));
 });
+
+const UNREAD = { ok: false, errno: 'EACCES', because: 'EACCES' } as const;
+const NOTHING_READ: Environment = {
+  iommuNode: UNREAD,
+  launcherRoot: undefined,
+  access: [{ path: '/dev/iommu', refusal: 'EACCES' }],
+  memlock: UNREAD,
+  qemuSmmu: UNREAD,
+  qemuVfio: UNREAD,
+  libvirtSchema: UNREAD,
+  kubelet: UNREAD,
+};
 
 /** Every check says what was read, what to do where it is not ok, and where more is written of it. */
 function expectWhole(checks: Awaited<ReturnType<typeof doctor>>['checks']): void {
@@ -98,16 +115,7 @@ describe('every outcome has evidence, a page, and a remedy where it is not ok', 
 
   test('of this host, without a launcher and a kubelet, and of one where nothing can be read', async () => {
     expectWhole((await doctor({})).checks);
-    const unread = { ok: false, errno: 'EACCES', because: 'EACCES' } as const;
-    const outcomes = checkEnvironment({
-      iommuNode: unread,
-      access: [{ path: '/dev/iommu', may: false }],
-      memlock: unread,
-      qemuSmmu: unread,
-      qemuVfio: unread,
-      libvirtSchema: unread,
-      kubelet: unread,
-    });
+    const outcomes = checkEnvironment(NOTHING_READ);
     for (const { code, remedy } of outcomes)
       expect([code, remedy]).toEqual([code, expect.stringMatching(/^[A-Z].*\.$/)]);
   });
@@ -161,6 +169,46 @@ describe('on a recording', () => {
       expect(of('DRIVER_VFIO')[0]).toMatchObject({ result: 'ok', evidence: '7 devices on vfio-pci' });
     },
   );
+
+  describe('what was not read is not passed', () => {
+    let host: string;
+    beforeEach(() => {
+      host = mkdtempSync(join(tmpdir(), 'vsmmu-doc-'));
+    });
+    afterEach(() => rmSync(host, { recursive: true }));
+    const copy = (name: string, change: (text: string) => string) =>
+      writeFileSync(join(host, name), change(readFileSync(join(GRACE, name), 'utf8')));
+
+    test('firmware whose word on ATS is missing, of devices whose capability could not be read', async () => {
+      copy('sysfs.txt', (text) => text.replace(/^F .*IORT.*\n/m, ''));
+      const { of } = await doctor({ host });
+      expect(of('FIRMWARE_ATS')).toMatchObject([
+        { result: 'unknown', evidence: expect.stringContaining('has the ATS capability is unknown') },
+      ]);
+    });
+
+    test('an SMMU, by a recording without sysfs', async () => {
+      copy('pci-config.txt', (text) => text);
+      expect((await doctor({ host })).of('FIRMWARE_SMMU')[0]?.result).toBe('unknown');
+    });
+
+    test('groups and nodes, where no device is on a VFIO driver', async () => {
+      copy('sysfs.txt', (text) =>
+        text.replace(/^L .*\/driver -> .*\n/gm, '').replace(/^[DF] .*\/vfio-dev.*\n/gm, ''),
+      );
+      const { of } = await doctor({ host });
+      for (const code of ['GROUP_VIABLE', 'NODE_CDEV', 'FIRMWARE_ATS'])
+        expect(of(code)).toMatchObject([{ result: 'unknown', evidence: 'no VFIO device to look at' }]);
+    });
+
+    test('a device in no-IOMMU mode is told what is the matter with it, not with its group', async () => {
+      copy('sysfs.txt', (text) => text.replace(/^L .*\/iommu_group -> .*\n/gm, ''));
+      expect((await doctor({ host })).of('GROUP_VIABLE')[0]).toMatchObject({
+        result: 'error',
+        hint: expect.stringContaining('behind an SMMU'),
+      });
+    });
+  });
 
   test('as a table: marks, code, evidence, remedy', async () => {
     const io = capturedIo();
@@ -241,12 +289,16 @@ describe('around a live host', () => {
   test.each([
     ['pciBus accel cmdqv ats ril ssidsize oas', 'ok', ''],
     ['pciBus accel ats ril ssidSize oas', 'warning', 'ssidSize'],
-    ['pciBus', 'warning', 'no accel'],
+    ['pciBus', 'warning', 'no accel, cmdqv, ats, ril'],
   ])('a schema with %s', async (names, result, word) => {
     const root = mkdtempSync(join(dir, 'image-'));
     mkdirSync(join(root, 'usr/share/libvirt/schemas'), { recursive: true });
     const attributes = names.split(' ').map((name) => `<attribute name="${name}"/>`);
-    writeFileSync(join(root, 'usr/share/libvirt/schemas/domaincommon.rng'), attributes.join('\n'));
+    const schema = [
+      '<define name="virtio"><attribute name="ats"/><attribute name="accel"/></define>',
+      `<define name="iommu"><element name="iommu">\n${attributes.join('\n')}\n</element></define>`,
+    ];
+    writeFileSync(join(root, 'usr/share/libvirt/schemas/domaincommon.rng'), schema.join('\n'));
     const check = (await outcomes({ launcherRoot: root })).get('LIBVIRT_SCHEMA');
     expect(check?.result).toBe(result);
     expect(check?.evidence).toContain(word);
@@ -260,8 +312,26 @@ describe('around a live host', () => {
     expect((await outcomes({ kubeletDir: join(dir, 'dead') })).get('KUBELET_SOCKET')?.result).toBe('error');
   });
 
-  test('nodes that may not be opened are named', async () => {
-    const check = (await outcomes({}, [join(dir, 'nothing')])).get('NODE_ACCESS');
-    expect(check).toMatchObject({ result: 'error', evidence: expect.stringContaining(join(dir, 'nothing')) });
+  test('nodes that may not be opened are named with the errno', async () => {
+    const node = join(dir, 'kubelet/device-plugins/kubelet.sock/vfio0');
+    const check = (await outcomes({}, [node])).get('NODE_ACCESS');
+    expect(check).toMatchObject({ result: 'error', evidence: expect.stringContaining(`${node} (ENOTDIR)`) });
+  });
+
+  test('a node that is not there is no matter of privilege', () => {
+    const node = { path: '/dev/iommu', refusal: 'ENOENT' };
+    const of = (access: readonly NodeAccess[]) =>
+      checkEnvironment({ ...NOTHING_READ, access }).find(({ code }) => code === 'NODE_ACCESS');
+    expect(of([node])).toMatchObject({ result: 'unknown', remedy: expect.stringContaining('NODE_IOMMU') });
+    expect(of([node, { path: '/dev/vfio/devices/vfio0', refusal: undefined }])).toMatchObject({
+      result: 'ok',
+      evidence: '/dev/vfio/devices/vfio0',
+    });
+  });
+
+  test('who named a launcher is not told to name one', async () => {
+    const checks = await outcomes({ launcherRoot: dir });
+    for (const code of ['QEMU_SMMUV3', 'QEMU_VFIO_ATS', 'LIBVIRT_SCHEMA'] as const)
+      expect(checks.get(code)?.remedy).toMatch(/unpacked virt-launcher image, and run as root/);
   });
 });

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { runRecord } from '../src/cli/commands/record.js';
+import { failed, withHwInfo } from '../src/host/host-source.js';
 import { openLiveHost } from '../src/host/live-host.js';
 import { probeHost } from '../src/host/probe.js';
 import { redactCommandLine } from '../src/host/record-sysfs.js';
@@ -114,6 +115,8 @@ test('serial numbers stay at home', async () => {
 test.each([
   ['iommu.passthrough=1 root=/dev/sda1 quiet', 'iommu.passthrough=1 root=(redacted) quiet'],
   ['pci=noats,nocrs ip=10.0.0.1::', 'pci=noats,nocrs ip=(redacted)'],
+  ['token="one two three" quiet', 'token=(redacted) quiet'],
+  ['"token=one two" pci="noats" quiet', 'token=(redacted) pci="noats" quiet'],
 ])('command line "%s"', (line, redacted) => {
   expect(redactCommandLine(line)).toBe(redacted);
 });
@@ -150,5 +153,28 @@ describe('vsmmu record', () => {
       code: 'UNWRITABLE_FILE',
     });
     expect(readdirSync(dir)).toEqual(['file']);
+  });
+});
+
+test('what could not be read is unknown in the recording too, not absent', async () => {
+  const host = await openRecording(GRACE);
+  const [device] = (await probe(GRACE)).devices;
+  const refused = (path: string) =>
+    path.endsWith('/IORT') || path === `/sys/bus/pci/devices/${device?.bdf ?? ''}/numa_node`;
+  const eacces = (path: string) => failed<never>('EACCES', `${path}: EACCES`);
+  const source = {
+    ...withHwInfo(host, (target) => host.hwInfo(target)),
+    readText: (path: string) => (refused(path) ? eacces(path) : host.readText(path)),
+    readBytes: (path: string) => (refused(path) ? eacces(path) : host.readBytes(path)),
+  };
+  await recordHost(source, join(dir, 'copy'));
+  const [again] = (await probe(join(dir, 'copy'))).devices;
+  expect(again?.numaNode).toMatchObject({
+    known: false,
+    because: expect.stringContaining('could not be read when it was recorded'),
+  });
+  expect(again?.firmwareAts).toMatchObject({
+    known: false,
+    because: expect.stringContaining('IORT was there, but could not be read when it was recorded'),
   });
 });

@@ -41,9 +41,15 @@ function checkIommuNode({ iommuNode }: Environment): CheckOutcome {
 
 function checkAccess({ access }: Environment): CheckOutcome {
   if (access === undefined) return notMade('NODE_ACCESS', 'a recording does not tell', ON_THE_HOST);
-  const refused = access.filter(({ may }) => !may).map(({ path }) => path);
+  // Of a node that is not there NODE_IOMMU tells; no privilege would open it.
+  const nodes = access.filter(({ refusal }) => refusal !== 'ENOENT');
+  if (nodes.length === 0)
+    return notMade('NODE_ACCESS', 'there is no device node to open', 'Do first what NODE_IOMMU says.');
+  const refused = nodes.flatMap(({ path, refusal }) =>
+    refusal === undefined ? [] : [`${path} (${refusal})`],
+  );
   return refused.length === 0
-    ? ok('NODE_ACCESS', access.map(({ path }) => path).join(', '))
+    ? ok('NODE_ACCESS', nodes.map(({ path }) => path).join(', '))
     : wrong(
         'NODE_ACCESS',
         'error',
@@ -70,9 +76,18 @@ function checkMemlock({ memlock }: Environment): CheckOutcome {
       );
 }
 
-function checkQemuSmmu({ qemuSmmu }: Environment): CheckOutcome {
-  if (!qemuSmmu.ok)
-    return notMade('QEMU_SMMUV3', qemuSmmu.because, 'Name the launcher: --launcher-root DIR.');
+/** What would let the launcher be asked. */
+function launcherRemedy({ launcherRoot, qemuSmmu }: Environment): string {
+  if (launcherRoot !== undefined)
+    return 'Let --launcher-root name the folder of an unpacked virt-launcher image, and run as root, for chroot.';
+  return !qemuSmmu.ok && qemuSmmu.errno === NOT_RECORDED
+    ? 'Name the launcher: --launcher-root DIR.'
+    : 'Name the launcher: --launcher-root DIR; where VMs run without one, install QEMU for Arm and libvirt.';
+}
+
+function checkQemuSmmu(environment: Environment): CheckOutcome {
+  const { qemuSmmu } = environment;
+  if (!qemuSmmu.ok) return notMade('QEMU_SMMUV3', qemuSmmu.because, launcherRemedy(environment));
   const has = SMMU_PROPERTIES.filter((name) => new RegExp(`^\\s*${name}=`, 'm').test(qemuSmmu.value));
   const lacks = SMMU_PROPERTIES.filter((name) => !has.includes(name));
   if (lacks.includes('accel'))
@@ -92,9 +107,9 @@ function checkQemuSmmu({ qemuSmmu }: Environment): CheckOutcome {
       );
 }
 
-function checkQemuVfio({ qemuSmmu, qemuVfio }: Environment): CheckOutcome {
-  if (!qemuVfio.ok)
-    return notMade('QEMU_VFIO_ATS', qemuVfio.because, 'Name the launcher: --launcher-root DIR.');
+function checkQemuVfio(environment: Environment): CheckOutcome {
+  const { qemuSmmu, qemuVfio } = environment;
+  if (!qemuVfio.ok) return notMade('QEMU_VFIO_ATS', qemuVfio.because, launcherRemedy(environment));
   return qemuOfHelp(qemuSmmu.ok ? qemuSmmu.value : '', qemuVfio.value).vfioAts
     ? ok('QEMU_VFIO_ATS', '-device vfio-pci,help shows ats')
     : wrong(
@@ -105,10 +120,12 @@ function checkQemuVfio({ qemuSmmu, qemuVfio }: Environment): CheckOutcome {
       );
 }
 
-function checkSchema({ libvirtSchema }: Environment): CheckOutcome {
-  if (!libvirtSchema.ok)
-    return notMade('LIBVIRT_SCHEMA', libvirtSchema.because, 'Name the launcher: --launcher-root DIR.');
-  const has = (name: string) => new RegExp(`<attribute name=["']${name}["']`).test(libvirtSchema.value);
+function checkSchema(environment: Environment): CheckOutcome {
+  const { libvirtSchema } = environment;
+  if (!libvirtSchema.ok) return notMade('LIBVIRT_SCHEMA', libvirtSchema.because, launcherRemedy(environment));
+  // Other elements have an attribute "ats" too, such as the driver of a virtio device.
+  const iommu = /<define name=["']iommu["']>.*?<\/define>/s.exec(libvirtSchema.value)?.[0] ?? '';
+  const has = (name: string) => new RegExp(`<attribute name=["']${name}["']`).test(iommu);
   const lacks = DRIVER_ATTRIBUTES.filter((name) => !has(name));
   if (lacks.length === 0) return ok('LIBVIRT_SCHEMA', `domaincommon.rng has ${DRIVER_ATTRIBUTES.join(', ')}`);
   const camelCase = has('ssidSize')

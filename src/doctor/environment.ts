@@ -9,16 +9,24 @@ import { failed, succeeded } from '../host/host-source.js';
 /** What lies around the host: asked, not guessed from versions. A failure carries its reason. */
 export interface Environment {
   readonly iommuNode: Read<boolean>;
-  /** Device nodes and whether this process may open them for reading and writing; undefined on a recording. */
-  readonly access: readonly { readonly path: string; readonly may: boolean }[] | undefined;
+  /** Device nodes, and why this process may not open them for reading and writing; undefined on a recording. */
+  readonly access: readonly NodeAccess[] | undefined;
   /** "unlimited", or bytes as text. */
   readonly memlock: Read<string>;
+  /** --launcher-root */
+  readonly launcherRoot: string | undefined;
   /** What `-device X,help` prints. */
   readonly qemuSmmu: Read<string>;
   readonly qemuVfio: Read<string>;
   /** domaincommon.rng */
   readonly libvirtSchema: Read<string>;
   readonly kubelet: Read<string>;
+}
+
+export interface NodeAccess {
+  readonly path: string;
+  /** errno's name; undefined: it may be opened. */
+  readonly refusal: string | undefined;
 }
 
 export interface EnvironmentOptions {
@@ -60,6 +68,7 @@ export async function lookAround(
     iommuNode,
     access,
     memlock: live ? memlockOf(source) : silent,
+    launcherRoot: options.launcherRoot,
     qemuSmmu,
     qemuVfio,
     libvirtSchema,
@@ -67,13 +76,13 @@ export async function lookAround(
   };
 }
 
-async function accessOf(paths: readonly string[]): Promise<{ path: string; may: boolean }[]> {
+function accessOf(paths: readonly string[]): Promise<NodeAccess[]> {
   return Promise.all(
     paths.map(async (path) => ({
       path,
-      may: await access(path, constants.R_OK | constants.W_OK).then(
-        () => true,
-        () => false,
+      refusal: await access(path, constants.R_OK | constants.W_OK).then(
+        () => undefined,
+        (error: unknown) => errnoOf(error) ?? messageOf(error),
       ),
     })),
   );

@@ -95,17 +95,23 @@ function checkNoAts({ kernel: { noAts } }: HostReport): CheckOutcome {
 
 function checkSmmus({ smmus, devices }: HostReport): CheckOutcome {
   if (smmus.length > 0) return ok('FIRMWARE_SMMU', smmus.map(({ name }) => name).join(', '));
-  const unread = devices.find(({ smmu }) => !smmu.known)?.smmu;
+  // Without evidence nothing was read: whether there is an SMMU is not known then.
+  const unread = devices.find(({ smmu }) => !smmu.known && smmu.evidence.length === 0)?.smmu;
+  if (unread?.known === false) return notMade('FIRMWARE_SMMU', unread.because, unread.remedy);
   return wrong(
     'FIRMWARE_SMMU',
     'error',
-    unread?.known === false ? unread.because : 'no smmu3.* in /sys/class/iommu',
+    `/sys/class/iommu lists no smmu3.*, and none is in front of any of ${devices.length} PCI functions`,
     'Switch the SMMU on in the firmware setup; check CONFIG_ARM_SMMU_V3 and that the machine is an Arm server.',
   );
 }
 
+const NO_VFIO = 'no VFIO device to look at';
+const FIRST_VFIO = 'Do first what DRIVER_VFIO says.';
+
 /** Only devices that have the capability lose something by firmware's no. */
 function checkFirmwareAts(vfio: readonly DeviceReport[]): CheckOutcome {
+  if (vfio.length === 0) return notMade('FIRMWARE_ATS', NO_VFIO, FIRST_VFIO);
   const capable = vfio.filter(({ atsCapability }) => atsCapability.known && atsCapability.value);
   const refused = capable.filter(({ firmwareAts }) => firmwareAts.known && !firmwareAts.value);
   const [first] = refused;
@@ -118,14 +124,26 @@ function checkFirmwareAts(vfio: readonly DeviceReport[]): CheckOutcome {
     );
   const silent = capable.find(({ firmwareAts }) => !firmwareAts.known)?.firmwareAts;
   if (silent?.known === false) return notMade('FIRMWARE_ATS', silent.because, silent.remedy);
+  const unread = vfio.find(
+    ({ atsCapability, firmwareAts }) => !atsCapability.known && !(firmwareAts.known && firmwareAts.value),
+  );
+  if (unread?.atsCapability.known === false) {
+    const { because, remedy } = unread.atsCapability;
+    return notMade(
+      'FIRMWARE_ATS',
+      `whether ${unread.bdf} has the ATS capability is unknown: ${because}`,
+      remedy,
+    );
+  }
   return ok('FIRMWARE_ATS', `${capable.length} VFIO devices have the ATS capability`);
 }
 
-function checkAccel({ name, accel }: SmmuReport): CheckOutcome {
+function checkAccel({ name, accel, features }: SmmuReport): CheckOutcome {
   if (!accel.known) return notMade('SMMU_ACCEL', accel.because, accel.remedy, name);
-  return accel.value
-    ? ok('SMMU_ACCEL', readings(accel), name)
-    : wrong('SMMU_ACCEL', 'error', readings(accel), 'Run VMs on it without an accelerated vSMMU.', name);
+  if (accel.value) return ok('SMMU_ACCEL', readings(accel), name);
+  const remedies = [...new Set(features.obstacles.map(({ remedy }) => remedy))].join(' ');
+  const remedy = remedies || 'Run VMs on it without an accelerated vSMMU.';
+  return wrong('SMMU_ACCEL', 'error', readings(accel), remedy, name);
 }
 
 function checkVfio(vfio: readonly DeviceReport[]): CheckOutcome {
@@ -141,18 +159,9 @@ function checkVfio(vfio: readonly DeviceReport[]): CheckOutcome {
 }
 
 function checkGroups(vfio: readonly DeviceReport[]): CheckOutcome[] {
+  if (vfio.length === 0) return [notMade('GROUP_VIABLE', NO_VFIO, FIRST_VFIO)];
   const bad = vfio.flatMap(({ bdf, passthrough }) =>
-    passthrough.ready
-      ? []
-      : [
-          wrong(
-            'GROUP_VIABLE',
-            'error',
-            passthrough.reason,
-            'Bind every member of the group to a VFIO driver, or leave it without one.',
-            bdf,
-          ),
-        ],
+    passthrough.ready ? [] : [wrong('GROUP_VIABLE', 'error', passthrough.reason, passthrough.remedy, bdf)],
   );
   return bad.length > 0 ? bad : [ok('GROUP_VIABLE', `${vfio.length} devices`)];
 }
@@ -170,6 +179,7 @@ function checkConfigSpace(devices: readonly DeviceReport[]): CheckOutcome {
 }
 
 function checkCdevs(vfio: readonly DeviceReport[]): CheckOutcome[] {
+  if (vfio.length === 0) return [notMade('NODE_CDEV', NO_VFIO, FIRST_VFIO)];
   const bad = vfio.flatMap(({ bdf, cdev }) =>
     cdev.known ? [] : [wrong('NODE_CDEV', 'error', cdev.because, cdev.remedy, bdf)],
   );

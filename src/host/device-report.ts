@@ -25,6 +25,8 @@ export interface DeviceSurroundings {
   readonly smmu: SmmuReport | undefined;
   readonly kernel: KernelReport;
   readonly devices: ReadonlyMap<Bdf, SysfsDevice>;
+  /** A VF's PF, where the host has it. */
+  readonly physicalFunction: Surveyed | undefined;
 }
 
 const NOT_VFIO: Extract<NestingReply, { kind: 'not-asked' }> = {
@@ -38,6 +40,7 @@ const NOT_VFIO: Extract<NestingReply, { kind: 'not-asked' }> = {
 export function reportDevice(surveyed: Surveyed, surroundings: DeviceSurroundings): DeviceReport {
   const { sysfs, config } = surveyed;
   const { replies, smmu, kernel, devices } = surroundings;
+  const { pri, pasid } = sharedCapabilities(surveyed, surroundings.physicalFunction);
   const reply: HwInfoReply = replies?.hwInfo ?? NOT_VFIO;
   const kernelAts = withEvidence(kernelAtsOf(reply, kernel), replies?.evidence);
   const atsCapability = atsCapabilityOf(config.ats, kernelAts);
@@ -61,8 +64,8 @@ export function reportDevice(surveyed: Surveyed, surroundings: DeviceSurrounding
     numaNode: sysfs.numaNode,
     cdev: sysfs.cdev,
     atsCapability,
-    priCapability: config.pri,
-    pasidCapability: config.pasid,
+    priCapability: pri,
+    pasidCapability: pasid,
     kernelAts,
     maxPasidLog2,
     pasidExec: pasidFlagOf(reply, maxPasidLog2, HwCapability.pciPasidExec, 'bit 1'),
@@ -73,12 +76,7 @@ export function reportDevice(surveyed: Surveyed, surroundings: DeviceSurrounding
       surveyed.firmwareAts,
       negated(kernel.noAts),
     ]),
-    effectivePasidBits: effectivePasidOf(
-      registerAnswer(smmu, 'ssidSize'),
-      // A VF has no PASID capability of its own and uses the PF's (PCI Express Base 6.0, 9.3.7.14).
-      sysfs.physicalFunction === undefined ? config.pasid : vfPasid(sysfs.physicalFunction),
-      maxPasidLog2,
-    ),
+    effectivePasidBits: effectivePasidOf(registerAnswer(smmu, 'ssidSize'), pasid, maxPasidLog2),
   };
 }
 
@@ -86,8 +84,28 @@ function negated(answer: Answer<boolean>): Answer<boolean> {
   return answer.known ? { ...answer, value: !answer.value } : answer;
 }
 
-function vfPasid(pf: Bdf): PciCapabilities['pasid'] {
-  return unknown(`a VF shares the PASID capability of its PF ${pf}`, 'Look at the PF.');
+/**
+ * A VF has no PRI and PASID capabilities of its own and uses its PF's (PCI Express Base 6.0, 9.3.7.14;
+ * pci_pri_supported() and pci_pasid_features(), drivers/pci/ats.c).
+ */
+function sharedCapabilities(
+  { sysfs, config }: Surveyed,
+  physicalFunction: Surveyed | undefined,
+): Pick<PciCapabilities, 'pri' | 'pasid'> {
+  const { physicalFunction: pf } = sysfs;
+  if (pf.known && pf.value === null) return config;
+  if (physicalFunction !== undefined) return physicalFunction.config;
+  const [because, remedy] = pf.known
+    ? [
+        `a VF shares the capability of its PF ${pf.value ?? ''}, which this host does not show`,
+        'Look at the PF.',
+      ]
+    : [`whether it is a VF, which shares its PF's, is not known: ${pf.because}`, pf.remedy];
+  const { pri, pasid } = config;
+  return {
+    pri: pri.known && !pri.value ? unknown(because, remedy) : pri,
+    pasid: pasid.known && pasid.value === null ? unknown(because, remedy) : pasid,
+  };
 }
 
 function withEvidence<T>(answer: Answer<T>, more: readonly Evidence[] | undefined): Answer<T> {

@@ -2,6 +2,7 @@ import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
 import type { HwInfoReply } from './hw-info.js';
 import { HwCapability } from './iommufd-uapi.js';
 import type { HostSource } from './host-source.js';
+import { kernelParameters } from './kernel-parameters.js';
 
 const RECORD_AGAIN = 'Record the host with `vsmmu record`, which keeps /proc/version and /proc/cmdline.';
 
@@ -24,8 +25,11 @@ export function kernelCommandLine(source: HostSource): Answer<string> {
 /** `pci=noats` keeps the kernel from finding any ATS capability (pci_ats_init(), drivers/pci/ats.c). */
 export function noAtsOf(commandLine: Answer<string>): Answer<boolean> {
   if (!commandLine.known) return commandLine;
-  const parameter = commandLine.value
-    .split(/\s+/)
+  const parameters = kernelParameters(commandLine.value).map((parameter) => parameter.replaceAll('"', ''));
+  // What comes after "--" is for init.
+  const end = parameters.indexOf('--');
+  const parameter = parameters
+    .slice(0, end < 0 ? undefined : end)
     .find((word) => word.startsWith('pci=') && word.slice(4).split(',').includes('noats'));
   return known(parameter !== undefined, { reading: parameter ?? 'no pci=noats', source: '/proc/cmdline' });
 }
@@ -43,8 +47,8 @@ export interface AtsWitness {
   readonly reply: HwInfoReply;
   /** From config space; undefined where that was not readable. */
   readonly atsCapability: boolean | undefined;
-  /** SR-IOV VFs are no counter-proof: newer kernels answer for the PF. */
-  readonly virtualFunction: boolean;
+  /** Certainly no SR-IOV VF. A VF is no counter-proof: newer kernels answer for the PF. */
+  readonly ordinary: boolean;
 }
 
 /**
@@ -55,11 +59,11 @@ export interface AtsWitness {
  */
 export function kernelReportsAts(release: Answer<string>, witnesses: readonly AtsWitness[]): Answer<boolean> {
   let counterProof: Evidence | undefined;
-  for (const { reply, atsCapability, virtualFunction } of witnesses) {
+  for (const { reply, atsCapability, ordinary } of witnesses) {
     if (reply.kind !== 'answer') continue;
     if ((reply.capabilities & HwCapability.pciAtsNotSupported) !== 0n)
       return known(true, { reading: 'out_capabilities bit 3 set', source: reply.source });
-    if (atsCapability === false && !virtualFunction)
+    if (atsCapability === false && ordinary)
       counterProof ??= {
         reading: 'out_capabilities bit 3 clear on a device without the ATS capability',
         source: reply.source,

@@ -43,7 +43,15 @@ export async function probeHost(source: HostSource, options: ProbeOptions = {}):
     await turn();
     const name = nameOf(device);
     const smmu = smmus.of.get(bdf) ?? (name === undefined ? undefined : named.get(name));
-    reports.push(reportDevice(device, { replies: replies.get(bdf), smmu, kernel, devices: sysfs }));
+    reports.push(
+      reportDevice(device, {
+        replies: replies.get(bdf),
+        smmu,
+        kernel,
+        devices: sysfs,
+        physicalFunction: physicalFunctionOf(device, devices),
+      }),
+    );
   }
   await turn();
   return {
@@ -145,7 +153,7 @@ function kernelReport(
     return {
       reply: hwInfo,
       atsCapability: ats?.known === true ? ats.value : undefined,
-      virtualFunction: device?.sysfs.physicalFunction !== undefined,
+      ordinary: device?.sysfs.physicalFunction.known === true && device.sysfs.physicalFunction.value === null,
     };
   });
   return {
@@ -155,6 +163,11 @@ function kernelReport(
     reportsAts: kernelReportsAts(release, witnesses),
     options: kernelOptions(source, release),
   };
+}
+
+function physicalFunctionOf({ sysfs }: Surveyed, devices: ReadonlyMap<Bdf, Surveyed>): Surveyed | undefined {
+  const { physicalFunction: pf } = sysfs;
+  return pf.known && pf.value !== null ? devices.get(pf.value) : undefined;
 }
 
 function nameOf(device: Surveyed | undefined): string | undefined {

@@ -1,7 +1,8 @@
 import { posix } from 'node:path';
 import type { Bdf } from '../bdf.js';
-import type { HostSource } from './host-source.js';
+import type { HostSource, Read } from './host-source.js';
 import { KERNEL_OPTIONS } from './kernel-config.js';
+import { kernelParameters } from './kernel-parameters.js';
 import type { HostReport } from './report.js';
 import { PCI_DEVICES } from './sysfs-device.js';
 import { RECORDING_END, RECORDING_START } from './sysfs-recording.js';
@@ -56,11 +57,10 @@ export function recordSysfs(source: HostSource, report: HostReport): string {
 }
 
 export function redactCommandLine(line: string): string {
-  return line
-    .split(/\s+/)
-    .map((word) => {
-      const [name = ''] = word.split('=');
-      return TELLING.test(name) || !word.includes('=') ? word : `${name}=(redacted)`;
+  return kernelParameters(line)
+    .map((parameter) => {
+      const [name = ''] = parameter.replace(/^"/, '').split('=');
+      return TELLING.test(name) || !parameter.includes('=') ? parameter : `${name}=(redacted)`;
     })
     .join(' ');
 }
@@ -81,12 +81,18 @@ class Lines {
   file(path: string, as: string): void {
     const text = this.#source.readText(path);
     if (text.ok) this.add(`F ${as} mode=444 = ${JSON.stringify(text.value)}`);
+    else this.unread(as, text);
   }
 
-  link(path: string, as: string): boolean {
+  link(path: string, as: string): void {
     const link = this.#source.readLink(path);
-    if (link.ok && !/[\n\r]/.test(link.value)) this.add(`L ${as} -> ${link.value}`);
-    return link.ok;
+    if (!link.ok) this.unread(as, link);
+    else if (!/[\n\r]/.test(link.value)) this.add(`L ${as} -> ${link.value}`);
+  }
+
+  /** A path without a line did not exist; of one that could not be read the recording must not say so. */
+  unread(as: string, read: Read<unknown>): void {
+    if (!read.ok && read.errno !== 'ENOENT') this.add(`W ${as} mode=000`);
   }
 
   names(path: string): readonly string[] {
@@ -182,6 +188,7 @@ function recordFirmware(lines: Lines, source: HostSource): void {
   const table = source.readBytes(IORT);
   if (table.ok)
     lines.add(`F ${IORT} mode=400 = ${JSON.stringify(Buffer.from(table.value).toString('latin1'))}`);
+  else lines.unread(IORT, table);
 }
 
 function recordNodes(lines: Lines, source: HostSource): void {

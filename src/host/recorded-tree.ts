@@ -51,7 +51,7 @@ export class RecordedTree {
       case 'directory':
         return failed('EISDIR', `${path} is a directory`);
       case 'write-only':
-        return failed('EACCES', `${path} can only be written`);
+        return failed('EACCES', `${path} was there, but could not be read when it was recorded`);
       case 'binary':
       case 'device':
       case 'link':

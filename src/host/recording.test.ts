@@ -1,6 +1,7 @@
 import { afterAll, beforeEach, describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { VsmmuError } from '../errors.js';
@@ -71,6 +72,20 @@ function put(files: { sysfs?: readonly string[]; pciConfig?: string; hwInfo?: un
     );
 }
 
+/** 4,096 bytes as lspci prints them, with these extended capabilities; a PASID capability has 20 bits. */
+function configRows(ids: readonly number[]): string {
+  const bytes = Buffer.alloc(4096);
+  ids.forEach((id, n) => {
+    const next = n + 1 < ids.length ? 0x110 + 0x10 * n : 0;
+    bytes.writeUInt32LE(((next << 20) | (1 << 16) | id) >>> 0, 0x100 + 0x10 * n);
+    if (id === 0x1b) bytes.writeUInt16LE(20 << 8, 0x104 + 0x10 * n);
+  });
+  let text = '';
+  for (let at = 0; at < bytes.length; at += 16)
+    text += `${at.toString(16).padStart(2, '0')}: ${bytes.toString('hex', at, at + 16).replace(/..(?!$)/g, '$& ')}\n`;
+  return text;
+}
+
 const probe = async (): Promise<HostReport> => probeHost(await openRecording(dir));
 
 async function failure(): Promise<VsmmuError> {
@@ -110,6 +125,20 @@ describe('a recording', () => {
   test('a folder without one is told', async () => {
     expect(await failure()).toMatchObject({ code: 'RECORDING_UNREADABLE', place: dir, exitStatus: 3 });
   });
+
+  test.each(['sysfs.txt', 'pci-config.txt', 'iommu-hw-info.json'])(
+    'a FIFO or a folder in the place of %s is told, and not waited for',
+    async (name) => {
+      for (const make of [
+        () => execFileSync('mkfifo', [join(dir, name)]),
+        () => mkdirSync(join(dir, name)),
+      ]) {
+        make();
+        expect(await failure()).toMatchObject({ code: 'RECORDING_UNREADABLE', place: join(dir, name) });
+        rmSync(join(dir, name), { recursive: true });
+      }
+    },
+  );
 
   test('JSON that is cut short is told with its line', async () => {
     put({ hwInfo: '[\n {"bdf": "0000:00:03.0",\n  "size": 4' });
@@ -195,6 +224,10 @@ describe('a recording', () => {
     ['pci=noats', 'no'],
     ['pci=nocrs,noats quiet', 'no'],
     ['pci=nocrs noats', 'yes'],
+    ['pci="nocrs,noats"', 'no'],
+    ['"pci=noats" quiet', 'no'],
+    ['note="do not boot with pci=noats again"', 'yes'],
+    ['quiet -- pci=noats', 'yes'],
   ])('a command line of "%s" makes effective ATS %s', async (line, ats) => {
     put({ sysfs: [SYSFS[0] ?? '', `# cmdline ${line}`, ...SYSFS.slice(2)], hwInfo: [hwInfoItem()] });
     expect(yesNo((await probe()).devices[0]!.effectiveAts)).toBe(ats);
@@ -264,8 +297,29 @@ describe('a recording', () => {
     expect(gpu?.passthrough).toEqual({
       ready: false,
       reason: 'group not viable: 0000:00:03.1 of its IOMMU group is on driver snd_hda_intel',
+      remedy: 'Bind every member of the group to a VFIO driver, or leave it without one.',
     });
     expect(gpu?.groupMembers).toEqual([{ bdf: '0000:00:03.1', driver: 'snd_hda_intel', hinders: true }]);
+  });
+
+  test.each([
+    ['a PCI bridge on its driver', '0x060400', 'bus/pci/drivers/pcieport', true],
+    ['an NVSwitch on its driver', '0x068000', 'bus/pci/drivers/nvidia', false],
+    ['an NVSwitch on vfio-pci', '0x068000', 'bus/pci/drivers/vfio-pci', true],
+    ['a function whose driver link leads elsewhere', '0x030200', 'bus/pci/nowhere', false],
+  ])('%s as a group mate', async (_name, classCode, driver, ready) => {
+    const mate = '/sys/devices/pci0000:00/0000:00:03.1';
+    put({
+      sysfs: [
+        ...SYSFS,
+        'L /sys/bus/pci/devices/0000:00:03.1 -> ../../../devices/pci0000:00/0000:00:03.1',
+        `L ${mate}/driver -> ../../../${driver}`,
+        `F ${mate}/class mode=444 = "${classCode}\\n"`,
+        `L ${mate}/iommu_group -> ../../../kernel/iommu_groups/7`,
+      ],
+      hwInfo: [hwInfoItem()],
+    });
+    expect((await probe()).devices[0]?.passthrough.ready).toBe(ready);
   });
 
   test.each([
@@ -324,10 +378,53 @@ describe('a recording', () => {
   });
 
   test('a VF names its PF, whose PASID it shares', async () => {
-    put({ sysfs: [...SYSFS, `L ${DEVICE}/physfn -> ../0000:00:02.0`], hwInfo: [hwInfoItem()] });
+    put({
+      sysfs: [...SYSFS, `L ${DEVICE}/physfn -> ../0000:00:02.0`],
+      pciConfig: `00:03.0 x\n${configRows([0x0f])}`,
+      hwInfo: [hwInfoItem()],
+    });
     const [vf] = (await probe()).devices;
     expect(vf?.sriov).toEqual({ role: 'virtual', physicalFunction: '0000:00:02.0' });
     expect(vf?.effectivePasidBits).toMatchObject({ value: 18 });
+    expect(vf?.pasidCapability).toMatchObject({
+      known: false,
+      because: 'a VF shares the capability of its PF 0000:00:02.0, which this host does not show',
+    });
+  });
+
+  test("a VF's PRI and PASID are those of its PF's config space, not the silence of its own", async () => {
+    const pf = '/sys/devices/pci0000:00/0000:00:02.0';
+    put({
+      sysfs: [
+        ...SYSFS,
+        `L ${DEVICE}/physfn -> ../0000:00:02.0`,
+        'L /sys/bus/pci/devices/0000:00:02.0 -> ../../../devices/pci0000:00/0000:00:02.0',
+        `F ${pf}/sriov_totalvfs mode=444 = "4\\n"`,
+        `L ${pf}/virtfn0 -> ../0000:00:03.0`,
+      ],
+      pciConfig: `00:02.0 x\n${configRows([0x13, 0x1b])}\n00:03.0 x\n${configRows([0x0f])}`,
+      hwInfo: [hwInfoItem()],
+    });
+    const [, vf] = (await probe()).devices;
+    expect(vf?.priCapability).toMatchObject({
+      value: true,
+      evidence: [{ source: 'config space of 0000:00:02.0' }],
+    });
+    expect(vf?.pasidCapability).toMatchObject({ value: { maxWidth: 20 } });
+    expect(vf?.atsCapability).toMatchObject({ value: true });
+  });
+
+  test.each<[string, readonly string[] | undefined]>([
+    ['whose count of VFs was refused', [...SYSFS, `W ${DEVICE}/sriov_totalvfs mode=000`]],
+    ['whose count of VFs is garbled', [...SYSFS, `F ${DEVICE}/sriov_totalvfs mode=444 = "many\\n"`]],
+    ['whose physfn leads nowhere', [...SYSFS, `L ${DEVICE}/physfn -> ../here`]],
+    ['of a recording without sysfs', undefined],
+  ])('what a function %s is in SR-IOV is unknown', async (_name, sysfs) => {
+    put({ ...(sysfs === undefined ? {} : { sysfs }), hwInfo: [hwInfoItem()] });
+    expect((await probe()).devices[0]?.sriov).toMatchObject({
+      role: 'unknown',
+      remedy: expect.stringContaining('ecord'),
+    });
   });
 
   test('damaged lines are told with file and line, and nothing is made of them', async () => {

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Bdf } from '../bdf.js';
 import { VsmmuError, errnoOf, messageOf } from '../errors.js';
@@ -79,16 +79,23 @@ export function recordingOf(dir: string, { sysfs, pciConfig, hwInfo }: Recording
 async function readPart(dir: string, name: string): Promise<string | undefined> {
   const path = join(dir, name);
   try {
+    // Reading a FIFO would wait for a writer, and /dev/zero has no end.
+    if (!(await stat(path)).isFile()) throw unreadable(path, 'it is no regular file');
     return await readFile(path, 'utf8');
   } catch (error) {
+    if (error instanceof VsmmuError) throw error;
     if (errnoOf(error) === 'ENOENT') return undefined;
     if (errnoOf(error) === 'ENOTDIR') throw noRecording(dir, 'this is a file, not a folder', error);
-    throw new VsmmuError('RECORDING_UNREADABLE', `it cannot be read: ${messageOf(error)}`, {
-      place: path,
-      remedy: 'Check the path and its permissions.',
-      cause: error,
-    });
+    throw unreadable(path, messageOf(error), error);
   }
+}
+
+function unreadable(path: string, why: string, cause?: unknown): VsmmuError {
+  return new VsmmuError('RECORDING_UNREADABLE', `it cannot be read: ${why}`, {
+    place: path,
+    remedy: 'Check the path and its permissions.',
+    cause,
+  });
 }
 
 class Recording implements HostSource {

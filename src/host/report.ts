@@ -59,7 +59,8 @@ export type SriovRole =
       readonly enabled: number;
       readonly virtualFunctions: readonly Bdf[];
     }
-  | { readonly role: 'virtual'; readonly physicalFunction: Bdf };
+  | { readonly role: 'virtual'; readonly physicalFunction: Bdf }
+  | { readonly role: 'unknown'; readonly because: string; readonly remedy: string };
 
 /** A member of a device's IOMMU group. */
 export interface GroupMate {
@@ -71,7 +72,8 @@ export interface GroupMate {
 
 /** May a VM be given the device as it is now? */
 export type Passthrough =
-  { readonly ready: true; readonly driver: string } | { readonly ready: false; readonly reason: string };
+  | { readonly ready: true; readonly driver: string }
+  | { readonly ready: false; readonly reason: string; readonly remedy: string };
 
 export interface PasidCapability {
   /** PCIe PASID capability, Max PASID Width. */
@@ -107,7 +109,7 @@ export interface DeviceReport {
   readonly numaNode: Answer<number | null>;
   /** "/dev/vfio/devices/vfio3", known only where the node itself exists. */
   readonly cdev: Answer<string>;
-  /** Capabilities in config space; unknown where only 64 bytes were readable. */
+  /** Capabilities in config space; unknown where only 64 bytes were readable. PRI and PASID of a VF are its PF's. */
   readonly atsCapability: Answer<boolean>;
   readonly priCapability: Answer<boolean>;
   readonly pasidCapability: Answer<PasidCapability | null>;

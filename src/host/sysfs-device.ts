@@ -27,8 +27,8 @@ export interface SysfsDevice {
   /** Names in vfio-dev; at most one on a PCI function. */
   readonly vfioName: string | undefined;
   readonly cdev: Answer<string>;
-  /** The PF's address on a VF. */
-  readonly physicalFunction: Bdf | undefined;
+  /** The PF's address on a VF; null: it is no VF. */
+  readonly physicalFunction: Answer<Bdf | null>;
   readonly findings: readonly Finding[];
 }
 
@@ -193,7 +193,14 @@ function cdevOf(source: HostSource, vfioName: Read<string | undefined>): Answer<
   );
 }
 
-function physicalFunction(source: HostSource, at: string): Bdf | undefined {
-  const link = source.readLink(`${at}/physfn`);
-  return link.ok ? parseBdf(lastName(link.value)) : undefined;
+function physicalFunction(source: HostSource, at: string): Answer<Bdf | null> {
+  const path = `${at}/physfn`;
+  const link = source.readLink(path);
+  if (!link.ok && link.errno === 'ENOENT') return known(null, { reading: 'does not exist', source: path });
+  const remedy = 'Look at the link on the host, or record it again.';
+  if (!link.ok) return unknown(link.because, remedyFor(link, remedy));
+  const pf = parseBdf(lastName(link.value));
+  return pf === undefined
+    ? unknown(`${path} leads to ${JSON.stringify(link.value.slice(0, 80))}, which is no function`, remedy)
+    : known(pf, { reading: pf, source: path });
 }

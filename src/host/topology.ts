@@ -1,6 +1,6 @@
 import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
 import { known, unknown, type Answer } from '../smmu/answer.js';
-import { remedyFor, type HostSource, type Read } from './host-source.js';
+import { failed, remedyFor, succeeded, type HostSource, type Read } from './host-source.js';
 import type { SriovRole } from './report.js';
 import { PCI_DEVICES } from './sysfs-device.js';
 
@@ -34,13 +34,22 @@ export function resetMethodsOf(source: HostSource, bdf: Bdf): Answer<readonly st
   return known(methods, { reading: methods.join(' ') || 'none', source: path });
 }
 
-export function sriovOf(source: HostSource, bdf: Bdf, physicalFunction: Bdf | undefined): SriovRole {
-  if (physicalFunction !== undefined) return { role: 'virtual', physicalFunction };
+/** @param physicalFunction of a VF; null: it is none */
+export function sriovOf(source: HostSource, bdf: Bdf, physicalFunction: Answer<Bdf | null>): SriovRole {
+  if (!physicalFunction.known) {
+    const { because, remedy } = physicalFunction;
+    return { role: 'unknown', because, remedy };
+  }
+  if (physicalFunction.value !== null) return { role: 'virtual', physicalFunction: physicalFunction.value };
   const at = `${PCI_DEVICES}/${bdf}`;
   const capable = source.exists(`${at}/sriov_totalvfs`);
   if (capable.ok && !capable.value) return { role: 'none' };
   const total = count(source, `${at}/sriov_totalvfs`);
-  if (total === undefined) return { role: 'none' };
+  if (!total.ok) {
+    if (total.errno === 'ENOENT') return { role: 'none' };
+    const remedy = remedyFor(total, 'Look at the file on the host, or record it again.');
+    return { role: 'unknown', because: total.because, remedy };
+  }
   const names = source.list(at);
   const functions = (names.ok ? names.value : [])
     .filter((name) => /^virtfn\d+$/.test(name))
@@ -48,15 +57,18 @@ export function sriovOf(source: HostSource, bdf: Bdf, physicalFunction: Bdf | un
     .map((link) => (link.ok ? parseBdf(link.value.slice(link.value.lastIndexOf('/') + 1)) : undefined))
     .filter((vf) => vf !== undefined)
     .sort(compareBdf);
+  const enabled = count(source, `${at}/sriov_numvfs`);
   return {
     role: 'physical',
-    total,
-    enabled: count(source, `${at}/sriov_numvfs`) ?? functions.length,
+    total: total.value,
+    enabled: enabled.ok ? enabled.value : functions.length,
     virtualFunctions: functions,
   };
 }
 
-function count(source: HostSource, path: string): number | undefined {
+function count(source: HostSource, path: string): Read<number> {
   const read = source.readText(path);
-  return read.ok && /^\d{1,5}$/.test(read.value.trim()) ? Number(read.value) : undefined;
+  if (!read.ok) return read;
+  const text = read.value.trim();
+  return /^\d{1,5}$/.test(text) ? succeeded(Number(text)) : failed('EINVAL', `${path} holds no number`);
 }

@@ -1,7 +1,8 @@
+import { isBridge } from '../host/passthrough.js';
 import type { DeviceReport, HostReport, SmmuReport } from '../host/report.js';
 import { type Answer, type YesNoUnknown, yesNo } from '../smmu/answer.js';
 import type { HostMap, MapDevice, MapFact, MapGroup, MapRoot, MapSmmu } from './host-map.js';
-import { isBridge, pciClassName } from './pci-class.js';
+import { pciClassName } from './pci-class.js';
 
 /** The topology of a probed host. Order is that of the report, so that two probes of one host draw the same picture. */
 export function mapOfReport(report: HostReport): HostMap {
@@ -100,7 +101,7 @@ function mapGroups(devices: readonly DeviceReport[]): MapGroup[] {
 
 function mapDevice(device: DeviceReport): MapDevice {
   const { passthrough, effectiveAts, effectivePasidBits: pasid, numaNode } = device;
-  const bridge = isBridge(device.classCode);
+  const bridge = isBridge(device);
   const numa = numaNode.known && numaNode.value !== null ? [`NUMA ${numaNode.value}`] : [];
   const facts: MapFact[] = [
     answerFact('ATS', effectiveAts),

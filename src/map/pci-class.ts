@@ -45,7 +45,3 @@ export function pciClassName(classCode: number | undefined): string {
     `Class 0x${classCode.toString(16).padStart(6, '0')}`
   );
 }
-
-export function isBridge(classCode: number | undefined): boolean {
-  return classCode !== undefined && classCode >> 16 === 0x06;
-}
