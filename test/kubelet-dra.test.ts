@@ -514,6 +514,18 @@ describe('a claim', () => {
     expect((await prepare('gpus', 'uid-1')).error).toBe('');
   });
 
+  test('unprepared while it is still being prepared is not left prepared', async () => {
+    let looks = 0;
+    start([one], { isBusy: () => ++looks === 1 });
+    const { prepare, unprepare } = await served();
+    api.allocate('gpus', 'uid-1', [{ request: 'a', device: 'pci-0009-01-00-0' }]);
+    const slow = prepare('gpus', 'uid-1');
+    await until(() => looks === 1);
+    expect((await unprepare('gpus', 'uid-1')).error).toBe('');
+    await slow;
+    expect(specs()).toEqual([]);
+  });
+
   test('that is not allocated waits', async () => {
     start([one]);
     const { prepare } = await served();

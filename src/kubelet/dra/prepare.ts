@@ -42,7 +42,9 @@ interface Checked {
  */
 export class Preparer {
   readonly #options: PreparerOptions;
-  #prepared: Map<string, PreparedClaim>;
+  readonly #prepared: Map<string, PreparedClaim>;
+  /** By UID: the last call of a claim. */
+  readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(options: PreparerOptions, prepared: PreparedClaims) {
     this.#options = options;
@@ -60,7 +62,32 @@ export class Preparer {
    *
    * @throws VsmmuError DEVICE_NOT_ADVERTISED, DEVICE_CHANGED, DEVICE_BUSY, GROUP_TAKEN, CDI_UNWRITABLE, STATE_UNWRITABLE; nothing is held then
    */
-  async prepare(claim: AllocatedClaim): Promise<PreparedClaim> {
+  prepare(claim: AllocatedClaim): Promise<PreparedClaim> {
+    return this.#inTurn(claim.uid, () => this.#prepare(claim));
+  }
+
+  /**
+   * Idempotent; a claim that was never prepared here is fine.
+   *
+   * @throws VsmmuError STATE_UNWRITABLE; the kubelet tries again
+   */
+  unprepare(uid: string): Promise<void> {
+    return this.#inTurn(uid, () => this.#unprepare(uid));
+  }
+
+  /** A kubelet that gave up on a slow call goes on to the next: what that undoes must have been done. */
+  async #inTurn<T>(uid: string, work: () => Promise<T>): Promise<T> {
+    const turn = (this.#turns.get(uid) ?? Promise.resolve()).then(work);
+    const settled = turn.catch(() => undefined);
+    this.#turns.set(uid, settled);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(uid) === settled) this.#turns.delete(uid);
+    }
+  }
+
+  async #prepare(claim: AllocatedClaim): Promise<PreparedClaim> {
     const { claims } = this.#options;
     const holder = `claim ${claim.uid}` as const;
     const check = () => claim.devices.map((allocated) => this.#check(allocated, claim.uid));
@@ -87,12 +114,7 @@ export class Preparer {
     }
   }
 
-  /**
-   * Idempotent; a claim that was never prepared here is fine.
-   *
-   * @throws VsmmuError STATE_UNWRITABLE; the kubelet tries again
-   */
-  async unprepare(uid: string): Promise<void> {
+  async #unprepare(uid: string): Promise<void> {
     const before = this.#prepared.get(uid);
     if (before !== undefined) {
       this.#prepared.delete(uid);
@@ -114,9 +136,9 @@ export class Preparer {
 
   #forget(uid: string): void {
     const { cdiDir, stateDir, claims } = this.#options;
+    claims.release(`claim ${uid}`);
     removeCdiSpec(cdiDir, specName(uid));
     removeMetadataFiles(stateDir, uid);
-    claims.release(`claim ${uid}`);
   }
 
   /** Specifications of claims that this state does not know: the process died in between. */
