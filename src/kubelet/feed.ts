@@ -30,8 +30,9 @@ export class Feed<T> {
   }
 
   /** @param repeatsMs how long after the last value it is given again although nothing changed, time by time */
-  async *watch(signal: AbortSignal, repeatsMs: readonly number[] = []): AsyncIterable<T> {
-    const repeats = [...repeatsMs];
+  async *watch(signal: AbortSignal, repeatsMs: Iterable<number> = []): AsyncIterable<T> {
+    const repeats = repeatsMs[Symbol.iterator]();
+    let repeat = repeats.next();
     let sent: string | undefined;
     while (!signal.aborted) {
       if (this.#key !== sent) {
@@ -39,9 +40,9 @@ export class Feed<T> {
         yield this.#value;
         continue;
       }
-      const idle = await this.change(signal, repeats[0]);
+      const idle = await this.change(signal, repeat.done === true ? undefined : repeat.value);
       if (!idle) continue;
-      repeats.shift();
+      repeat = repeats.next();
       yield this.#value;
     }
   }

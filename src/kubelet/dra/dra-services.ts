@@ -135,16 +135,19 @@ function errorText(error: unknown): string {
 }
 
 async function* heartbeat(health: Feed<readonly DeviceHealth[]>, pool: string, signal: AbortSignal) {
-  while (!signal.aborted) {
+  for await (const devices of health.watch(signal, forEver(HEARTBEAT_MS))) {
     const now = BigInt(Math.floor(Date.now() / 1000));
     yield {
-      devices: health.value.map((device) => ({
+      devices: devices.map((device) => ({
         device: { poolName: pool, deviceName: device.name },
         health: device.health.healthy ? HealthStatus.HEALTHY : HealthStatus.UNHEALTHY,
         lastUpdatedTime: now,
         message: device.health.healthy ? '' : device.health.reason.slice(0, MESSAGE_MAX),
       })),
     };
-    await health.change(signal, HEARTBEAT_MS);
   }
+}
+
+function* forEver(ms: number): Iterable<number> {
+  for (;;) yield ms;
 }

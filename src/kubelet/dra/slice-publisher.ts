@@ -45,8 +45,8 @@ export class SlicePublisher {
   readonly #wanted: { due: boolean; wake: () => void } = { due: true, wake: () => undefined };
   #fault: string | undefined = 'no ResourceSlice was written yet';
   #dropsTaints = false;
-  /** What the API server made of devices that were written, where it is something else. */
-  readonly #altered = new Map<string, string>();
+  /** By slice: what was written last, and what the API server made of it, where that is something else. */
+  readonly #altered = new Map<string, { readonly sent: string; readonly kept: string }>();
 
   constructor(options: SlicePublisherOptions) {
     this.#options = options;
@@ -172,11 +172,15 @@ export class SlicePublisher {
       return;
     }
     const [sent, kept] = [deviceKey(members), deviceKey(stored.devices)];
-    if (sent === kept) return;
+    const { name } = manifest.metadata;
+    if (sent === kept) {
+      this.#altered.delete(name);
+      return;
+    }
     // Written again and again it would not become what was sent.
     if (this.#altered.size === 0)
       log.warn('The API server drops fields of ResourceSlices; it may be too old.');
-    this.#altered.set(sent, kept);
+    this.#altered.set(name, { sent, kept });
   }
 
   #expressible(devices: readonly SliceDevice[]): readonly SliceDevice[] {
@@ -199,9 +203,10 @@ export class SlicePublisher {
       generations.size <= 1 &&
       slices.every((members, index) => {
         const slice = published.find(({ name }) => name === sliceName(nodeName, index));
-        const wanted = deviceKey(members);
-        const kept = slice && deviceKey(slice.devices);
-        return slice?.count === slices.length && (kept === wanted || kept === this.#altered.get(wanted));
+        if (slice?.count !== slices.length) return false;
+        const [wanted, kept] = [deviceKey(members), deviceKey(slice.devices)];
+        const altered = this.#altered.get(slice.name);
+        return kept === wanted || (altered?.sent === wanted && altered.kept === kept);
       })
     );
   }
