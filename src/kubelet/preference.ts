@@ -36,12 +36,11 @@ function pick(
   if (size <= 0) return [];
   if (level === undefined) return [...devices].sort((a, b) => rank(a, must) - rank(b, must)).slice(0, size);
   const picked: PluginDevice[] = [];
-  let rest = neighbourhoods(devices, level);
-  while (picked.length < size && rest.length > 0) {
-    const [best, ...others] = bestFirst(rest, must, size - picked.length);
-    if (best === undefined) break;
-    picked.push(...pick(best, must, size - picked.length, closer));
-    rest = others;
+  const rest = new Set(neighbourhoods(devices, must, level));
+  while (picked.length < size && rest.size > 0) {
+    const best = bestOf(rest, size - picked.length);
+    rest.delete(best);
+    picked.push(...pick(best.members, must, size - picked.length, closer));
   }
   return keepMust(picked, devices, must, size);
 }
@@ -57,32 +56,42 @@ function keepMust(
   must: ReadonlySet<PluginDevice>,
   size: number,
 ): readonly PluginDevice[] {
-  const missing = devices.filter((device) => must.has(device) && !picked.includes(device));
+  const have = new Set(picked);
+  const missing = devices.filter((device) => must.has(device) && !have.has(device));
   if (missing.length === 0) return picked;
   const required = [...picked.filter((device) => must.has(device)), ...missing];
   const chosen = picked.filter((device) => !must.has(device));
   return [...required, ...chosen].slice(0, size);
 }
 
-function neighbourhoods(devices: readonly PluginDevice[], level: Level): PluginDevice[][] {
-  const found = new Map<string | undefined, PluginDevice[]>();
-  for (const device of devices) {
-    const key = level(device);
-    const members = found.get(key);
-    if (members === undefined) found.set(key, [device]);
-    else members.push(device);
-  }
-  return [...found.values()];
+interface Neighbourhood {
+  readonly members: PluginDevice[];
+  /** How many of them a container must get. */
+  required: number;
 }
 
-/** Those with required devices first; then the smallest that suffices; else the largest. The sort is stable. */
-function bestFirst(
-  candidates: readonly PluginDevice[][],
+/** In the order of their first devices. */
+function neighbourhoods(
+  devices: readonly PluginDevice[],
   must: ReadonlySet<PluginDevice>,
-  size: number,
-): PluginDevice[][] {
-  const required = (members: readonly PluginDevice[]) => members.filter((device) => must.has(device)).length;
-  const fit = (members: readonly PluginDevice[]) =>
-    members.length >= size ? members.length - size : Number.MAX_SAFE_INTEGER - members.length;
-  return [...candidates].sort((a, b) => required(b) - required(a) || fit(a) - fit(b));
+  level: Level,
+): Iterable<Neighbourhood> {
+  const found = new Map<string | undefined, Neighbourhood>();
+  for (const device of devices) {
+    const key = level(device);
+    const there = found.get(key) ?? { members: [], required: 0 };
+    found.set(key, there);
+    there.members.push(device);
+    if (must.has(device)) there.required++;
+  }
+  return found.values();
+}
+
+/** The one with the most required devices; then the smallest that suffices; else the largest; then the first. */
+function bestOf(candidates: ReadonlySet<Neighbourhood>, size: number): Neighbourhood {
+  const fit = ({ members: { length } }: Neighbourhood) =>
+    length >= size ? length - size : Number.MAX_SAFE_INTEGER - length;
+  return [...candidates].reduce((best, next) =>
+    next.required > best.required || (next.required === best.required && fit(next) < fit(best)) ? next : best,
+  );
 }
