@@ -1,5 +1,5 @@
 import type { Bdf } from '../bdf.js';
-import { messageOf, VsmmuError } from '../errors.js';
+import { messageOf } from '../errors.js';
 import { ChangeBell } from '../host/change-bell.js';
 import { fingerprint } from '../host/fingerprint.js';
 import type { HintSource } from '../host/hints.js';
@@ -7,21 +7,21 @@ import type { HostSource } from '../host/host-source.js';
 import type { HostReport } from '../host/report.js';
 import type { Log } from '../log/log.js';
 import { nodePaths, type AllocationSettings, type IommufdPolicy } from './allocation.js';
+import { ClaimsOfPods, groupMembers } from './claims-of-pods.js';
 import { changesBetween, logChanges, type Change } from './changes.js';
 import { namingOf, type AgentConfig } from './config/agent-config.js';
+import { refuseCollisions } from './config/collisions.js';
 import { withinListLimit } from './device-list.js';
 import { asItIsNow, checkDevice } from './device-nodes.js';
 import { DirectoryWatch } from './directory-watch.js';
 import type { Feed } from './feed.js';
 import type { BusyCheck } from './group-busy.js';
-import type { GroupClaims, GroupMember } from './group-claims.js';
+import type { GroupClaims } from './group-claims.js';
 import { takeInventory, type Inventory } from './inventory.js';
 import { keepVanished } from './inventory-history.js';
 import type { Metrics } from './metrics.js';
-import { pause } from '../host/pause.js';
 import { PciCdiSpec } from './pci-cdi-spec.js';
 import { unhealthy, type PluginDevice } from './plugin-device.js';
-import { listDevicesInUse } from './pod-resources.js';
 import { kubeletDirectories, type KubeletDirectories } from './registration.js';
 import { ResourcePlugins, type PluginStatus, type RegistrationMode } from './resource-plugins.js';
 
@@ -53,10 +53,6 @@ export interface AgentOptions {
   readonly onChanges?: (changes: readonly Change[]) => void;
 }
 
-/** The kubelet is asked so often which devices pods have, ms. */
-const RECONCILE_MS = 5_000;
-/** The same while a claim waits to be seen in use, or to be over. */
-const RECONCILE_SOON_MS = 500;
 const NO_INVENTORY: Inventory = { resources: new Map(), notAdvertised: [] };
 
 /** Advertises a node's devices to its kubelet. */
@@ -67,6 +63,7 @@ export class Agent {
   readonly #bell: ChangeBell;
   readonly #plugins: ResourcePlugins;
   readonly #cdi: PciCdiSpec;
+  readonly #pods: ClaimsOfPods;
   /** As the last scan found it; undefined: not looked at yet. */
   #host: HostReport | undefined;
   #inventory = NO_INVENTORY;
@@ -80,6 +77,8 @@ export class Agent {
     this.#watch = new DirectoryWatch(options.mode === 'register' ? devicePlugins : pluginsRegistry);
     this.#bell = new ChangeBell(options);
     this.#cdi = new PciCdiSpec(options.cdiDir);
+    const { podResourcesSocket } = this.#directories;
+    this.#pods = new ClaimsOfPods({ ...options, podResourcesSocket });
     this.#plugins = new ResourcePlugins({
       mode: options.mode,
       source: options.source,
@@ -114,14 +113,7 @@ export class Agent {
    * @throws VsmmuError RESOURCE_NAMES_COLLIDE, which only names of templates can show here
    */
   refuse(config: AgentConfig): void {
-    if (this.#host === undefined) return;
-    const { notAdvertised } = takeInventory({ host: this.#host, naming: namingOf(config) });
-    const collided = notAdvertised.find(({ fault }) => fault === 'collision');
-    if (collided === undefined) return;
-    throw new VsmmuError('RESOURCE_NAMES_COLLIDE', `${collided.reason}.`, {
-      place: collided.bdf,
-      remedy: 'Rename one so that they differ in more than case, "/", "." and "_".',
-    });
+    if (this.#host !== undefined) refuseCollisions(this.#host, config);
   }
 
   /** Runs until the signal aborts; a missing kubelet or an unreadable device is waited for, never given up on. */
@@ -130,7 +122,7 @@ export class Agent {
       await Promise.all([
         this.#keepScanning(signal),
         this.#keepConfigured(signal),
-        this.#keepReconciling(signal),
+        this.#pods.keepLearning(() => this.#host, signal),
       ]);
     } finally {
       await this.close();
@@ -196,13 +188,6 @@ export class Agent {
     }
   }
 
-  async #keepReconciling(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await pause(this.#options.claims.unsettled ? RECONCILE_SOON_MS : RECONCILE_MS, signal);
-      await this.#learnClaims(this.#host);
-    }
-  }
-
   async #rescan(signal: AbortSignal): Promise<void> {
     const { scan, log, metrics, onScan } = this.#options;
     const start = performance.now();
@@ -235,7 +220,7 @@ export class Agent {
     const changes = changesBetween(this.#inventory, inventory);
     claims.regroup(groupMembers(host));
     // What pods have of devices that are new to us must be known before they are advertised; of the others it is.
-    if (changes.some(({ kind }) => kind === 'advertised')) await this.#learnClaims(host);
+    if (changes.some(({ kind }) => kind === 'advertised')) await this.#pods.learn(host);
     this.#host = host;
     this.#inventory = inventory;
     logChanges(changes, log);
@@ -292,23 +277,4 @@ export class Agent {
       log.error('The CDI specification is out of date.', { reason: messageOf(error) });
     }
   }
-
-  /** Learns from the kubelet which devices pods have. */
-  async #learnClaims(host: HostReport | undefined): Promise<void> {
-    const { claims, log } = this.#options;
-    try {
-      const inUse = await listDevicesInUse(this.#directories.podResourcesSocket);
-      claims.reconcile(new Map(inUse.map(({ bdf, resource }) => [bdf, resource])), groupMembers(host));
-    } catch (error) {
-      log.debug('The kubelet does not tell which devices pods have.', { reason: messageOf(error) });
-    }
-  }
-}
-
-/** Also those that no resource has: a ResourceClaim may, or another's plugin. */
-function groupMembers(host: HostReport | undefined): GroupMember[] {
-  const devices = host?.devices ?? [];
-  return devices.flatMap(({ bdf, iommuGroup }) =>
-    iommuGroup.known ? [{ bdf, iommuGroup: iommuGroup.value }] : [],
-  );
 }
