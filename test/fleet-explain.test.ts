@@ -348,6 +348,44 @@ describe('a VMI that asks by ResourceClaims', () => {
     ]);
   });
 
+  const given = (...devices: readonly (readonly [pool: string, device: string])[]) => ({
+    ...dra('ResourceClaim', 'mine', requests('vsmmu.io'), { namespace: 'ml' }),
+    status: {
+      allocation: {
+        devices: {
+          results: devices.map(([pool, device]) => ({ request: 'one', driver: 'vsmmu.io', pool, device })),
+        },
+      },
+    },
+  });
+
+  test('of ours, by a claim that was given devices: the node, the devices and their values are known', async () => {
+    const instance = claiming({ resourceClaimName: 'mine' });
+    const { explanation } = await explained(instance, given(['two-gpu-host', 'pci-0019-01-00-0']), ours);
+    expect(explanation.nodes.map(({ node, fits, reasons }) => [node, fits, reasons])).toEqual([
+      ['grace-2gpu', 'no', ['a ResourceClaim was given 0019:01:00.0 of node two-gpu-host']],
+      ['two-gpu-host', 'yes', []],
+    ]);
+    expect(explanation.nodes[1]?.smmus).toMatchObject([
+      { vsmmu: { ril: 'off', ssidsize: 16 }, devices: [{ bdf: '0019:01:00.0', ats: 'on' }] },
+    ]);
+  });
+
+  test('of ours, by a claim that was given a device which its node no longer tells of', async () => {
+    const instance = claiming({ resourceClaimName: 'mine' });
+    const { explanation } = await explained(instance, given(['two-gpu-host', 'pci-00ff-01-00-0']), ours);
+    expect(explanation.nodes[1]).toMatchObject({
+      fits: 'no',
+      reasons: ['its profile has no 00ff:01:00.0, which a ResourceClaim was given'],
+    });
+  });
+
+  test('of ours, by a claim that was given something under a name that is not ours to read', async () => {
+    const instance = claiming({ resourceClaimName: 'mine' });
+    const { explanation } = await explained(instance, given(['two-gpu-host', 'gpu-0']), ours);
+    expect(explanation.nodes.map(({ fits }) => fits)).toEqual(['partly', 'partly']);
+  });
+
   test('of ours, by a claim of its namespace; one of another namespace is another', async () => {
     const claim = (namespace: string) => dra('ResourceClaim', 'mine', requests('vsmmu.io'), { namespace });
     const instance = claiming({ resourceClaimName: 'mine' });

@@ -1,5 +1,7 @@
 import { type ClaimCaches, claimLookup } from '../admission/device-claims.js';
 import {
+  type AllocatedDevice,
+  allocatedDevices,
   type ClaimRequest,
   claimRequests,
   selectsOurDevices,
@@ -10,7 +12,8 @@ import type { KubeClient } from '../cluster/kube-client.js';
 import { isKubeError } from '../cluster/kube-error.js';
 import type { KubeObject, ResourceType } from '../cluster/resource.js';
 import { VsmmuError } from '../errors.js';
-import { asksByClaim, type ClaimedDevices } from '../kubevirt/claimed-devices.js';
+import { bdfOfDraDevice } from '../kubelet/dra/device.js';
+import { asksByClaim, type ClaimedDevices, type GivenDevice } from '../kubevirt/claimed-devices.js';
 import type { Vmi } from '../kubevirt/vmi.js';
 import type { CliIo } from './io.js';
 import { clusterClient } from './kubeconfig.js';
@@ -71,20 +74,47 @@ function findIn(client: KubeClient): Find {
 /** Reads what the VMI names, and the classes that this names, and judges by them as the webhook does. */
 async function claimedBy(vmi: Vmi, namespace: string, find: Find): Promise<ClaimedDevices> {
   const read = async <T>(type: ResourceType, names: Iterable<string>, parse: (object: KubeObject) => T) => {
-    const found = new Map<string, T>();
+    const byName = new Map<string, T>();
     for (const name of new Set(names)) {
       const object = await find(type, name, namespace);
-      if (object !== undefined) found.set(name, parsed(object, type, parse));
+      if (object !== undefined) byName.set(name, parsed(object, type, parse));
     }
-    return found;
+    return byName;
   };
   const of = (kind: 'claim' | 'template') => vmi.resourceClaims.flatMap((reference) => reference[kind] ?? []);
-  const claims = await read(RESOURCE_CLAIMS, of('claim'), claimRequests);
+  const found = await read(RESOURCE_CLAIMS, of('claim'), (object) => ({
+    requests: claimRequests(object),
+    allocated: allocatedDevices(object),
+  }));
+  const claims = new Map([...found].map(([name, claim]) => [name, claim.requests]));
   const templates = await read(RESOURCE_CLAIM_TEMPLATES, of('template'), templateRequests);
   const requests = [...claims.values(), ...templates.values()].flat();
   const classes = await read(DEVICE_CLASSES, classesOf(requests), selectsOurDevices);
   const caches: ClaimCaches = { claims, templates, classes };
-  return claimLookup(caches)(vmi, namespace);
+  const given = givenTo(vmi, (name) => found.get(name)?.allocated);
+  return { ...claimLookup(caches)(vmi, namespace), given };
+}
+
+/** @returns undefined where one of its devices has no claim that was given something, or is no device that we know */
+function givenTo(
+  vmi: Vmi,
+  allocatedOf: (claim: string) => readonly AllocatedDevice[] | undefined,
+): readonly GivenDevice[] | undefined {
+  const given: GivenDevice[] = [];
+  for (const { claimName, requestName } of vmi.devices) {
+    if (claimName === undefined) continue;
+    const [wanted] = requestName?.split('/', 1) ?? [];
+    const { claim = '' } = vmi.resourceClaims.find(({ name }) => name === claimName) ?? {};
+    const allocated = allocatedOf(claim);
+    if (allocated === undefined) return undefined;
+    for (const { request, pool, device } of allocated) {
+      if (wanted !== undefined && request !== wanted) continue;
+      const bdf = bdfOfDraDevice(device);
+      if (bdf === undefined) return undefined;
+      given.push({ node: pool, bdf });
+    }
+  }
+  return given;
 }
 
 function classesOf(requests: readonly ClaimRequest[]): string[] {

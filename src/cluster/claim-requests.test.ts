@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 
-import { claimRequests, selectsOurDevices, templateRequests } from './claim-requests.js';
+import { allocatedDevices, claimRequests, selectsOurDevices, templateRequests } from './claim-requests.js';
 
 const cel = (expression: string) => ({ cel: { expression } });
 const spec = (requests: readonly object[]) => ({ devices: { requests } });
@@ -54,10 +54,14 @@ describe('what a claim asks for', () => {
   test('what it was given decides, whatever its class is called', () => {
     const requests = ['one', 'two'].map((name) => ({ name, exactly: { deviceClassName: 'all' } }));
     const results = [
-      { request: 'one/first', driver: 'vsmmu.io' },
-      { request: 'two', driver: 'gpu.nvidia.com' },
+      { request: 'one/first', driver: 'vsmmu.io', pool: 'gpu-7', device: 'pci-0009-01-00-0' },
+      { request: 'two', driver: 'gpu.nvidia.com', pool: 'gpu-7', device: 'gpu-0' },
     ];
     const status = { allocation: { devices: { results } } };
+    expect(allocatedDevices({ metadata, spec: spec(requests), status })).toEqual([
+      { request: 'one', pool: 'gpu-7', device: 'pci-0009-01-00-0' },
+    ]);
+    expect(allocatedDevices({ metadata, spec: spec(requests), status: {} })).toBeUndefined();
     expect(claimRequests({ metadata, spec: spec(requests), status }).map(({ ours }) => ours)).toEqual([
       true,
       false,

@@ -36,7 +36,13 @@ const claimSchema = z.object({
       allocation: z
         .object({
           devices: z
-            .object({ results: z.array(z.object({ request: z.string(), driver: z.string() })).nullish() })
+            .object({
+              results: z
+                .array(
+                  z.object({ request: z.string(), driver: z.string(), pool: z.string(), device: z.string() }),
+                )
+                .nullish(),
+            })
             .nullish(),
         })
         .nullish(),
@@ -54,6 +60,23 @@ export function claimRequests(object: KubeObject): readonly ClaimRequest[] {
     results.filter(({ driver }) => driver === DRA_DRIVER).map(({ request }) => request.split('/', 1)[0]),
   );
   return requestsOf(spec).map((request) => (given.has(request.name) ? { ...request, ours: true } : request));
+}
+
+/** A device of ours that a claim was given. */
+export interface AllocatedDevice {
+  /** Of the claim: "gpu". */
+  readonly request: string;
+  /** The node's name, as our driver names its pools. */
+  readonly pool: string;
+  readonly device: string;
+}
+
+/** @returns undefined where it was given nothing yet @throws ZodError where it is no ResourceClaim */
+export function allocatedDevices(object: KubeObject): readonly AllocatedDevice[] | undefined {
+  const results = claimSchema.parse(object).status?.allocation?.devices?.results;
+  return results
+    ?.filter(({ driver }) => driver === DRA_DRIVER)
+    .map(({ request, pool, device }) => ({ request: request.split('/', 1)[0] ?? '', pool, device }));
 }
 
 /** @throws ZodError where it is no ResourceClaimTemplate */

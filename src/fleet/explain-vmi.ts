@@ -56,21 +56,37 @@ export function explainVmi(
   const usable = wanted.asked.ats !== 'off';
   const wish: NodeWish = {
     resources: subject.resources.filter((resource) => selectsResource(fleet.resources, resource)),
-    // What its claims are is not known where nobody looked, nor is it sure where some of them are not there yet.
-    anyDevice: asksByClaim(vmi) && (claimed === undefined || claimed.ours || claimed.unknown.length > 0),
+    anyDevice: mayGetAny(vmi, claimed),
     asked: wanted.asked,
     deviceAts: ({ bdf, model = '' }) =>
       atsOf.get(bdf) ?? deviceAts ?? fleetAts(ofBaseline.get(model), usable),
     unknownAts: policy.unknownAts.value,
   };
   const required = parseRequire(vmi.annotations?.[REQUIRE_ANNOTATION] ?? '');
-  const fit = (host: FleetHost) => {
-    const barred = barredFrom(host, vmi, required, membershipOf(policy.baseline.value, status));
-    return fitNode(host.profile, wish, { barred, capacity: host.capacity });
+  const given = claimed?.given ?? [];
+  const fit = ({ profile, labels: nodeLabels, capacity }: FleetHost) => {
+    const here = given.filter(({ node }) => node === profile.node).map(({ bdf }) => bdf);
+    const elsewhere = given.find(({ node }) => node !== profile.node);
+    const barred = barredFrom(
+      { profile, labels: nodeLabels },
+      vmi,
+      required,
+      membershipOf(policy.baseline.value, status),
+    );
+    if (elsewhere !== undefined)
+      barred.push(`a ResourceClaim was given ${elsewhere.bdf} of node ${elsewhere.node}`);
+    return fitNode(profile, { ...wish, given: here }, { barred, capacity });
   };
   const nodes =
     touched.value === true ? fleet.nodes.map(fit).toSorted((a, b) => (a.node < b.node ? -1 : 1)) : [];
   return { vmi: name, touched, policy, unresolved: undefined, nodes };
+}
+
+/** What its claims are is not known where nobody looked, nor is it sure where some of them are not there yet. */
+function mayGetAny(vmi: Vmi, claimed: ClaimedDevices | undefined): boolean {
+  if (!asksByClaim(vmi)) return false;
+  if (claimed === undefined) return true;
+  return claimed.given === undefined && (claimed.ours || claimed.unknown.length > 0);
 }
 
 function isTouched(

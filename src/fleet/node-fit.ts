@@ -14,6 +14,8 @@ export interface NodeWish {
   readonly resources: readonly string[];
   /** Does it also ask by ResourceClaims? Which of a node's devices these get, selectors in CEL decide. */
   readonly anyDevice?: boolean;
+  /** Devices of the node that its ResourceClaims were given. */
+  readonly given?: readonly Bdf[];
   readonly asked: AskedVsmmu;
   /** vfio-pci `ats` that is asked for of a device. Default auto. */
   readonly deviceAts?: (device: DeviceFeatures) => OnOffAuto;
@@ -76,15 +78,13 @@ interface Candidates {
 
 function candidatesOf(
   profile: NodeProfile,
-  { resources, anyDevice = false }: NodeWish,
+  { resources, anyDevice = false, given = [] }: NodeWish,
   capacity: NodeFacts['capacity'],
 ): Candidates {
-  const wanted = new Map<string, number>();
-  for (const resource of resources) wanted.set(resource, (wanted.get(resource) ?? 0) + 1);
   const devices = new Set<Bdf>();
   const missing: string[] = [];
   const unclear: string[] = [];
-  for (const [resource, count] of wanted) {
+  for (const [resource, count] of counted(resources)) {
     const { ready, unready } = devicesNamed(profile, resource);
     for (const bdf of ready) devices.add(bdf);
     // The kubelet knows what the agents' configurations make of devices; profiles tell only default names.
@@ -93,6 +93,10 @@ function candidatesOf(
       missing.push(shortage(resource, count, Math.min(has, ready.length), unready));
     else if (!isDefaultResource(resource))
       unclear.push(`profiles do not tell which devices are ${resource}: any of its ready ones may be`);
+  }
+  for (const bdf of given) {
+    if (profile.devices.has(bdf)) devices.add(bdf);
+    else missing.push(`its profile has no ${bdf}, which a ResourceClaim was given`);
   }
   if (anyDevice) {
     const ready = [...profile.devices].flatMap(([bdf, device]) => (device.ready ? [bdf] : []));
@@ -104,6 +108,12 @@ function candidatesOf(
       );
   }
   return { devices: [...devices], missing, unclear };
+}
+
+function counted(resources: readonly string[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const resource of resources) counts.set(resource, (counts.get(resource) ?? 0) + 1);
+  return counts;
 }
 
 /** A name that a configuration gave may mean any device. */
