@@ -78,7 +78,7 @@ function addItem(devices: Map<Bdf, RecordedDevice>, item: unknown, place: string
 
 function parseArray(text: string, file: string): unknown[] {
   const malformed = (reason: string, place = file, cause?: unknown) =>
-    new VsmmuError('RECORDING_MALFORMED', `${file}: ${reason}`, {
+    new VsmmuError('RECORDING_MALFORMED', reason, {
       place,
       remedy: 'Record the host again, or remove the file: the rest of the recording can be read without it.',
       cause,

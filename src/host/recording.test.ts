@@ -448,6 +448,24 @@ describe('a recording', () => {
     expect(devices[0]?.vendor).toBe(0x10de);
   });
 
+  test.each<[string, string]>([
+    ['empty', ''],
+    ['cut short at the end of a line', `# vsmmu recording 1\n${SYSFS.slice(0, 7).join('\n')}\n`],
+    ['cut short inside a line', `${SYSFS.slice(0, 7).join('\n')}\nL ${DEVICE}/dri`],
+    ['damaged in a line', `${SYSFS.slice(0, 7).join('\n')}\nX ${DEVICE}/driver\n`],
+  ])('the silence of a sysfs.txt that is %s says nothing', async (_name, text) => {
+    put({ hwInfo: [hwInfoItem()] });
+    writeFileSync(join(dir, 'sysfs.txt'), text);
+    const { devices, findings } = await probe();
+    expect(findings.map(({ code }) => code)).toContain('RECORDING_DAMAGED');
+    const [device] = devices;
+    for (const answer of [device?.numaNode, device?.smmu, device?.firmwareAts, device?.cdev])
+      expect(answer).toMatchObject({
+        known: false,
+        remedy: expect.stringContaining('Record the host again'),
+      });
+  });
+
   test('a last line without its end is left out', async () => {
     writeFileSync(join(dir, 'sysfs.txt'), `${SYSFS.join('\n')}\nF ${DEVICE}/revision mode=444 = "0x"`);
     expect((await probe()).findings[0]?.message).toContain('the file ends inside this line');

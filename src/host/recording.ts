@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import { existsSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,6 +24,8 @@ export const RECORDING_FILES = {
   pciConfig: 'pci-config.txt',
   hwInfo: 'iommu-hw-info.json',
 } as const;
+
+const { MAX_STRING_LENGTH } = constants;
 
 /** Damaged lines beyond these are counted, not listed. */
 const DAMAGE_LISTED = 5;
@@ -80,7 +83,9 @@ async function readPart(dir: string, name: string): Promise<string | undefined> 
   const path = join(dir, name);
   try {
     // Reading a FIFO would wait for a writer, and /dev/zero has no end.
-    if (!(await stat(path)).isFile()) throw unreadable(path, 'it is no regular file');
+    const file = await stat(path);
+    if (!file.isFile()) throw unreadable(path, 'it is no regular file');
+    if (file.size > MAX_STRING_LENGTH) throw unreadable(path, `it has ${file.size} bytes`);
     return await readFile(path, 'utf8');
   } catch (error) {
     if (error instanceof VsmmuError) throw error;
@@ -173,7 +178,8 @@ class Recording implements HostSource {
   /** Is the recording's silence about a path knowledge that nothing is there? */
   #says(path: string): boolean {
     const { sysfs } = this.#parts;
-    if (sysfs === undefined) return false;
+    // A line that was lost may have been about this path.
+    if (sysfs === undefined || sysfs.damaged.length > 0) return false;
     return path.startsWith('/sys/') || (path.startsWith('/dev/') && sysfs.hasDeviceNodes);
   }
 

@@ -80,6 +80,7 @@ export function parseSysfsRecording(text: string): SysfsRecording {
   }
   if (comments.includes(RECORDING_START) && lines.at(-1) !== RECORDING_END)
     damaged.push({ line: lines.length, reason: `the file ends before its last line, "${RECORDING_END}"` });
+  if (text === '') damaged.push({ line: 1, reason: 'the file is empty' });
   if (unfinished !== '') damaged.push({ line: lines.length + 1, reason: 'the file ends inside this line' });
   return { entries, damaged, ...parseComments(comments, entries) };
 }
