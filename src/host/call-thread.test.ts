@@ -9,7 +9,7 @@ async function opensFiles(thread: CallThread): Promise<boolean> {
 }
 
 test('when a probe is over, as many threads stay as it asks on at one time, and are used again', async () => {
-  const threads = new CallThreads({ keep: true });
+  const threads = new CallThreads(4);
   const taken = Array.from({ length: 5 }, () => threads.take());
   expect(await Promise.all(taken.map(opensFiles))).toEqual(taken.map(() => true));
   for (const thread of taken) threads.giveBack(thread);

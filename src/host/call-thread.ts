@@ -147,8 +147,6 @@ export class CallThread {
   }
 }
 
-/** A probe asks so many devices at one time; more only where some are slow (src/host/probe.ts). */
-const AT_ONE_TIME = 4;
 /** Longer than the pause between two probes: who asks again and again does it on the same threads. */
 const IDLE_MS = 15 * 60_000;
 
@@ -158,12 +156,12 @@ const IDLE_MS = 15 * 60_000;
  * waits takes 8 MiB, so that they end where nothing was asked for long: answers are remembered, and most probes ask none.
  */
 export class CallThreads {
-  readonly #keep: boolean;
+  readonly #keep: number;
   readonly #free: CallThread[] = [];
   #idle: NodeJS.Timeout | undefined;
 
-  /** @param options keep: some stay when a probe is over */
-  constructor({ keep = false }: { readonly keep?: boolean } = {}) {
+  /** @param keep how many stay when a probe is over */
+  constructor(keep = 0) {
     this.#keep = keep;
   }
 
@@ -174,7 +172,7 @@ export class CallThreads {
   giveBack(thread: CallThread): void {
     if (!thread.usable) return;
     this.#free.push(thread);
-    if (!this.#keep) return;
+    if (this.#keep === 0) return;
     this.#idle ??= setTimeout(() => {
       this.#idle = undefined;
       this.#end(0).catch(() => undefined);
@@ -184,7 +182,7 @@ export class CallThreads {
 
   /** A probe is over: ends those that are free, but for the ones to keep. One that is busy is ended by a later call. */
   async rest(): Promise<void> {
-    await this.#end(this.#keep ? AT_ONE_TIME : 0);
+    await this.#end(this.#keep);
   }
 
   async #end(kept: number): Promise<void> {

@@ -22,8 +22,8 @@ export interface ProbeOptions {
   readonly patienceMs?: number | undefined;
 }
 
-/** IOMMU groups asked at once. */
-const LANES = 4;
+/** IOMMU groups asked at once; more only where some are slow. */
+export const LANES = 4;
 /** A group that takes longer leaves its lane to the next: devices that take 30 s to open hold up no others. */
 const SLOW_MS = 1_000;
 

@@ -3,7 +3,7 @@ import { ExitStatus, VsmmuError } from '../../errors.js';
 import { CallThreads } from '../../host/call-thread.js';
 import { liveHints } from '../../host/live-hints.js';
 import { openHost } from '../../host/open-host.js';
-import { probeHost } from '../../host/probe.js';
+import { LANES, probeHost } from '../../host/probe.js';
 import { REPLY_CACHE } from '../../host/reply-cache.js';
 import type { IommufdPolicy } from '../../kubelet/allocation.js';
 import { CDI_DIR } from '../../kubelet/cdi.js';
@@ -52,7 +52,7 @@ export async function runAgentCommand(options: AgentCommandOptions, io: CliIo): 
   const memory: ProbeMemory = new Map();
   const { host } = options;
   const source = await openHost({ host });
-  const threads = new CallThreads({ keep: true });
+  const threads = new CallThreads(LANES);
   const publisher = await publisherFor(options, log, io);
   const events = await recorderFor(options, log, io);
   const isBusy = host === undefined ? isGroupBusy : undefined;

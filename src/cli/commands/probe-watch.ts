@@ -2,12 +2,12 @@ import { ExitStatus, VsmmuError } from '../../errors.js';
 import { CallThreads } from '../../host/call-thread.js';
 import { liveHints } from '../../host/live-hints.js';
 import { openHost } from '../../host/open-host.js';
-import { probeHost } from '../../host/probe.js';
+import { LANES, probeHost } from '../../host/probe.js';
 import type { HostChange } from '../../host/report-diff.js';
 import { watchHost } from '../../host/watch.js';
 import type { CliIo } from '../io.js';
 import type { OutputFormat } from '../output.js';
-import { printable } from '../printable.js';
+import { printable } from '../../printable.js';
 import { write } from '../write.js';
 
 export interface ProbeWatchOptions {
@@ -27,7 +27,7 @@ export async function runProbeWatch(options: ProbeWatchOptions, io: CliIo): Prom
       exitStatus: ExitStatus.usage,
     });
   const source = await openHost();
-  const threads = new CallThreads({ keep: true });
+  const threads = new CallThreads(LANES);
   const updates = watchHost({
     source,
     signal: io.signal,

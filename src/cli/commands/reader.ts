@@ -3,7 +3,7 @@ import { CallThreads } from '../../host/call-thread.js';
 import { ChangeBell } from '../../host/change-bell.js';
 import { liveHints } from '../../host/live-hints.js';
 import { openHost, type OpenHostOptions } from '../../host/open-host.js';
-import { probeHost } from '../../host/probe.js';
+import { LANES, probeHost } from '../../host/probe.js';
 import type { HostReport } from '../../host/report.js';
 import { rememberReplies, type ProbeMemory } from '../../host/remembered-probe.js';
 import type { Log } from '../../log/log.js';
@@ -34,7 +34,7 @@ const PATIENCE_MS = 5_000;
 export async function runReader(options: ReaderCommandOptions, io: CliIo): Promise<ExitStatus> {
   const log = winstonLog(io.stderr, { level: options.logLevel, format: options.logFormat });
   // Threads are kept only by what probes again.
-  const threads = new CallThreads({ keep: !options.once });
+  const threads = new CallThreads(options.once ? 0 : LANES);
   const bell = options.once
     ? undefined
     : new ChangeBell({ hints: await liveHints(), rescanMs: options.rescanSeconds * 1000 });
