@@ -10,8 +10,8 @@ interface Folder {
   readonly mayImport: 'everything' | ReadonlySet<string>;
 }
 
-/** Usable everywhere: addresses, errors, the log interface, generated code. */
-const COMMON = new Set(['bdf', 'errors', 'error-codes', 'log', 'gen']);
+/** Usable everywhere: addresses, errors, what text and schemas need, the log interface, generated code. */
+const COMMON = new Set(['bdf', 'errors', 'error-codes', 'printable', 'schema-issue', 'log', 'gen']);
 
 /** The table in CONTRIBUTING.md. */
 function statedFolders(): Folder[] {

@@ -7,11 +7,15 @@ import { checkSidecars, type HookContainer } from '../kubevirt/hook-sidecars.js'
 import { asksForVsmmu, type ResourceSelection, selectsResource } from '../kubevirt/vmi-create.js';
 import { checkResolvedAnnotation, type NodeLookup } from '../kubevirt/vmi-handover.js';
 import { type DeviceRequest, parseVmi, type Vmi } from '../kubevirt/vmi.js';
+import { printable } from '../printable.js';
 import type { ReviewHandler } from './https-server.js';
 import { isVmi, judged } from './mutate.js';
 import { type Placement, unplaceable } from './placement.js';
 import { type AdmissionRequest, type FieldCause, refusal, type Verdict } from './review.js';
 import type { VmiPolicy } from './vmi-policy.js';
+
+/** Characters of a user's text that a message quotes. */
+const NAME_SHOWN = 100;
 
 export interface ValidateOptions {
   readonly resources: ResourceSelection;
@@ -97,7 +101,7 @@ export function doubledDevices(
       {
         reason: 'FieldValueDuplicate',
         field: `spec.domain.devices.hostDevices[${index}].deviceName`,
-        message: `${printable(deviceName)} is also in gpus, and KubeVirt would hand out one device twice; ask for all of them in one list`,
+        message: `${printable(deviceName.slice(0, NAME_SHOWN))} is also in gpus, and KubeVirt would hand out one device twice; ask for all of them in one list`,
       },
     ];
   });
@@ -145,9 +149,4 @@ function argumentsBefore(old: Vmi | undefined, hook: HookContainer): readonly st
     // Nobody judged it when it was written, or it would not stand there: nothing of it has to stay.
     return undefined;
   }
-}
-
-/** Somebody else's text in a message: short, and without control characters. */
-function printable(text: string): string {
-  return text.slice(0, 100).replaceAll(/[\u0000-\u001f\u007f]/g, '?');
 }

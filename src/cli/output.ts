@@ -1,5 +1,5 @@
 import type { TableFormat } from './output-format.js';
-import { printable } from './printable.js';
+import { printable } from '../printable.js';
 
 export type { OutputFormat, TableFormat } from './output-format.js';
 

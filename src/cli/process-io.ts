@@ -1,4 +1,6 @@
+import { ExitStatus, VsmmuError } from '../errors.js';
 import type { CliIo } from './io.js';
+import { renderError } from './render-error.js';
 
 /**
  * Only a command that takes the signal handles SIGINT and SIGTERM; all others keep Node's default and end at once.
@@ -16,9 +18,14 @@ export function processIo(): CliIo {
   stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0);
     stderr.write(
-      `error[UNWRITABLE_FILE] at standard output: ${error.message}\n  remedy: Make room, or write to another place.\n`,
+      renderError(
+        new VsmmuError('UNWRITABLE_FILE', error.message, {
+          place: 'standard output',
+          remedy: 'Make room, or write to another place.',
+        }),
+      ),
     );
-    process.exit(3);
+    process.exit(ExitStatus.failed);
   });
   const color = stdout.isTTY && env['NO_COLOR'] === undefined && env['TERM'] !== 'dumb';
   let signal: AbortSignal | undefined;

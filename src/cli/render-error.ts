@@ -1,5 +1,5 @@
 import { VsmmuError, messageOf } from '../errors.js';
-import { printableLines } from './printable.js';
+import { printableLines } from '../printable.js';
 
 /** Several findings told at once, e.g. every property that a host refuses. */
 interface Findings {
@@ -18,7 +18,9 @@ export function renderError(error: unknown): string {
   }
   if (hasFindings(error) && error.findings.length > 0) return error.findings.map(renderError).join('');
   const place = error.place === undefined ? '' : ` at ${error.place}`;
-  const cause = error.cause === undefined ? '' : `  cause: ${messageOf(error.cause)}\n`;
+  // Many messages quote it; once is enough.
+  const told = error.cause === undefined || error.message.includes(messageOf(error.cause));
+  const cause = told ? '' : `  cause: ${messageOf(error.cause)}\n`;
   return printableLines(
     `error[${error.code}]${place}: ${error.message}\n${cause}  remedy: ${error.remedy}\n`,
   );

@@ -2,6 +2,7 @@ import { type Bdf, parseBdf } from '../bdf.js';
 import { messageOf, VsmmuError } from '../errors.js';
 import { featuresOf } from '../kubevirt/read-resolved.js';
 import type { AnnotationVersion, ResolvedAnnotation } from '../kubevirt/resolved-annotation.js';
+import { firstIssue } from '../schema-issue.js';
 import type { DeviceFeatures, HostFeatures } from '../smmu/features.js';
 import {
   nodeProfileSpec,
@@ -49,8 +50,8 @@ export function parseNodeProfile(object: KubeObject): NodeProfile {
   const { name, uid } = object.metadata;
   const spec = nodeProfileSpec.safeParse(object['spec']);
   if (!spec.success) {
-    const [issue] = spec.error.issues;
-    throw malformed(name, `spec.${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`);
+    const { path, message } = firstIssue(spec.error);
+    throw malformed(name, `spec.${path}: ${message}`);
   }
   if (spec.data.node !== name) throw malformed(name, `spec.node is ${spec.data.node}`);
   const status = nodeProfileStatus.safeParse(object['status'] ?? {});

@@ -2,6 +2,7 @@ import * as z from 'zod';
 
 import type { KubeObject, ResourceType } from '../cluster/resource.js';
 import { VsmmuError } from '../errors.js';
+import { firstIssue } from '../schema-issue.js';
 import { conditionSchema } from './conditions.js';
 import { type LabelSelector, labelSelector } from './label-selector.js';
 
@@ -77,9 +78,9 @@ export function parseBaseline(object: KubeObject): BaselineObject {
   const { name, uid, resourceVersion, generation } = object.metadata;
   const spec = specSchema.safeParse(object['spec']);
   if (!spec.success) {
-    const [issue] = spec.error.issues;
-    throw new VsmmuError('BASELINE_OBJECT_MALFORMED', issue?.message ?? 'malformed', {
-      place: `Baseline ${name}: spec.${issue?.path.map(String).join('.') ?? ''}`,
+    const { path, message } = firstIssue(spec.error);
+    throw new VsmmuError('BASELINE_OBJECT_MALFORMED', message, {
+      place: `Baseline ${name}: spec.${path}`,
       remedy: 'Correct the field; docs/fleet.md lists all of them.',
     });
   }

@@ -2,6 +2,7 @@ import * as z from 'zod';
 
 import type { KubeObject, ResourceType } from '../cluster/resource.js';
 import { VsmmuError } from '../errors.js';
+import { firstIssue } from '../schema-issue.js';
 import { OAS_IMPLEMENTED, SSIDSIZE_MAX, type OnOff } from '../smmu/properties.js';
 import { type LabelSelector, labelSelector } from './label-selector.js';
 
@@ -69,9 +70,9 @@ export function parsePolicy(object: KubeObject): Policy {
   const { name } = object.metadata;
   const parsed = specSchema.safeParse(object['spec']);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new VsmmuError('POLICY_MALFORMED', issue?.message ?? 'malformed', {
-      place: `Policy ${name}: spec.${issue?.path.map(String).join('.') ?? ''}`,
+    const { path, message } = firstIssue(parsed.error);
+    throw new VsmmuError('POLICY_MALFORMED', message, {
+      place: `Policy ${name}: spec.${path}`,
       remedy: 'Correct the field; docs/policies.md lists all of them.',
     });
   }

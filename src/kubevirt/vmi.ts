@@ -1,3 +1,4 @@
+import { firstIssue } from '../schema-issue.js';
 import { type Affinity, affinitySchema } from './node-affinity.js';
 import { type Fields, listIn, malformedVmi, objectIn, objectOf, textIn, textMapIn } from './vmi-fields.js';
 
@@ -96,7 +97,6 @@ function affinityOf(json: unknown): Affinity {
   if (json == null) return undefined;
   const parsed = affinitySchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  const path = issue?.path.map(String) ?? [];
-  throw malformedVmi(['spec', 'affinity', ...path].join('.'), issue?.message ?? 'malformed');
+  const { path, message } = firstIssue(parsed.error);
+  throw malformedVmi(path === '' ? 'spec.affinity' : `spec.affinity.${path}`, message);
 }

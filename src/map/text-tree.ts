@@ -1,3 +1,4 @@
+import { printable } from '../printable.js';
 import type { HostMap, MapDevice, MapFact, MapRoot, MapSmmu } from './host-map.js';
 
 /** The same topology in words, for terminals, tickets and screen readers. Ends with a newline. */
@@ -31,9 +32,4 @@ function deviceLines(device: MapDevice): string[] {
 
 function factsText(facts: readonly MapFact[]): string {
   return facts.map(({ label, text }) => `${label} ${text}`).join(', ');
-}
-
-/** Text from sysfs or a recording must not move the terminal's cursor. */
-function printable(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }

@@ -3,7 +3,7 @@ import { ExitStatus } from '../../errors.js';
 import { renderNodes } from '../explanation-text.js';
 import type { CliIo } from '../io.js';
 import { isData, renderData, type TableFormat } from '../output.js';
-import { printable } from '../printable.js';
+import { printable } from '../../printable.js';
 import { readClaims } from '../read-claims.js';
 import { type FleetOptions, readFleet } from '../read-fleet.js';
 import { readVmi } from '../vmi-input.js';

@@ -5,7 +5,7 @@ import { featuresFor } from '../domain-host.js';
 import { readInput } from '../input.js';
 import type { CliIo } from '../io.js';
 import { isData, renderData, renderTable, type TableFormat } from '../output.js';
-import { printableLines } from '../printable.js';
+import { printableLines } from '../../printable.js';
 import { write } from '../write.js';
 
 export interface CheckCommandOptions extends Pick<CheckOptions, 'qemu'> {

@@ -7,7 +7,7 @@ import { openHost } from '../../host/open-host.js';
 import { probeHost } from '../../host/probe.js';
 import type { CliIo } from '../io.js';
 import { renderData, type OutputFormat } from '../output.js';
-import { printable } from '../printable.js';
+import { printable } from '../../printable.js';
 import { waiting } from '../waiting.js';
 import { write } from '../write.js';
 

@@ -5,6 +5,7 @@ import { NODE_PROFILES } from '../../cluster/node-profile.js';
 import { type KubeObject, keyOf, type ResourceType } from '../../cluster/resource.js';
 import { BASELINES } from '../../fleet/baseline-object.js';
 import { POLICIES } from '../../fleet/policy.js';
+import { firstIssue } from '../../schema-issue.js';
 import { MUTATING, VALIDATING } from '../../admission/certificates/webhook-configurations.js';
 
 /**
@@ -213,8 +214,6 @@ function pick(
 function parsed<T>(schema: z.ZodType<T>, object: KubeObject): T {
   const result = schema.safeParse(object);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new Error(
-    `${keyOf(object.metadata)}: ${issue?.path.map(String).join('.') ?? ''}: ${issue?.message ?? ''}`,
-  );
+  const { path, message } = firstIssue(result.error);
+  throw new Error(`${keyOf(object.metadata)}: ${path}: ${message}`);
 }
