@@ -338,6 +338,17 @@ describe('VMIs as the controller keeps them', () => {
     });
   });
 
+  test('one that asks by claims, by the mark that the webhook gives it', () => {
+    const claiming = object(
+      { phase: 'Running', nodeName: 'a' },
+      { gpus: [{ name: 'g', claimName: 'c', requestName: 'r' }] },
+    );
+    expect(parseFleetVmi(claiming)).toBeUndefined();
+    const annotations = { ...claiming.metadata.annotations, 'vsmmu.io/require': '' };
+    const marked = { ...claiming, metadata: { ...claiming.metadata, annotations } };
+    expect(parseFleetVmi(marked)).toMatchObject({ node: 'a', baseline: 'gold', resources: [] });
+  });
+
   test.each<[string, unknown, unknown]>([
     ['one that has ended', { phase: 'Succeeded', nodeName: 'a' }, gpus],
     ['one that has failed', { phase: 'Failed', nodeName: 'a' }, gpus],

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 
 import { keyOf, type KubeObject } from '../cluster/resource.js';
+import { REQUIRE_ANNOTATION } from '../kubevirt/annotations.js';
 import { BASELINE_ANNOTATION } from './effective-policy.js';
 import type { Labels } from './label-selector.js';
 
@@ -31,17 +32,23 @@ const schema = z.object({
 /** Phases in which a VMI has no domain any more (kubevirt.io/api/core/v1, VirtualMachineInstancePhase). */
 const FINAL = new Set(['Succeeded', 'Failed']);
 
-/** @returns undefined for a VMI that has ended, or asks for no device: neither can be under a baseline */
+function resourcesOf(spec: z.output<typeof schema>['spec']): readonly string[] {
+  const { gpus = [], hostDevices = [] } = spec?.domain?.devices ?? {};
+  return [...gpus, ...hostDevices];
+}
+
+/**
+ * @returns undefined for a VMI that has ended, or asks for no device: neither can be under a baseline. One that asks by
+ *   ResourceClaims names no resource; the webhook marks it by vsmmu.io/require
+ */
 export function parseFleetVmi(object: KubeObject): FleetVmi | undefined {
   const parsed = schema.safeParse(object);
   if (!parsed.success) return undefined;
   const { spec, status } = parsed.data;
   if (FINAL.has(status?.phase ?? '')) return undefined;
-  const devices = spec?.domain?.devices;
-  if (!devices) return undefined;
-  const resources = [...devices.gpus, ...devices.hostDevices];
-  if (resources.length === 0) return undefined;
   const { labels = {}, annotations = {}, namespace = '' } = object.metadata;
+  const resources = resourcesOf(spec);
+  if (resources.length === 0 && annotations[REQUIRE_ANNOTATION] === undefined) return undefined;
   return {
     key: keyOf(object.metadata),
     namespace,
