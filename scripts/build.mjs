@@ -44,6 +44,19 @@ const lazyChildProcess = {
 };
 
 /**
+ * node-fetch, which client-node asks the API server with, takes Node's own URL where there is one, but loads another
+ * all the same: 280 KB of tables, and Node's deprecated punycode (DEP0040 on Node 24).
+ */
+const ownUrl = {
+  name: 'own-url',
+  setup({ onResolve, onLoad }) {
+    const namespace = 'own-url';
+    onResolve({ filter: /^whatwg-url$/ }, ({ path }) => ({ path, namespace }));
+    onLoad({ filter: /.*/, namespace }, () => ({ contents: 'module.exports = { URL, URLSearchParams };' }));
+  },
+};
+
+/**
  * @param {string} outdir emptied first
  * @param {Record<string, string>} entryPoints
  * @param {{ sourcemap?: boolean, alias?: Record<string, string> }} options alias: packages that others stand in for
@@ -75,7 +88,7 @@ export async function bundle(outdir, entryPoints = PROGRAMS, { sourcemap = true,
     },
     // koffi loads its native part from its own package folder, so it can't be inside a bundle.
     external: ['koffi'],
-    plugins: [quietBuiltins, lazyChildProcess],
+    plugins: [quietBuiltins, lazyChildProcess, ownUrl],
     // CommonJS dependencies (commander, winston, client-node) call require() for Node's own modules, and for packages
     // that they do without.
     banner: { js: `#!/usr/bin/env node\n${REQUIRE}` },

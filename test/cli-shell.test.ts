@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -222,4 +231,14 @@ test.each([
     status: ExitStatus.failed,
     stderr: expect.stringContaining(message) as unknown,
   });
+});
+
+// Node 24 warns of it at run time (DEP0040); older ones say nothing.
+test('no part of the program takes the punycode of Node, which is deprecated', () => {
+  const bundled = readdirSync('dist/chunks').filter((name) => name.endsWith('.js'));
+  expect(bundled.length).toBeGreaterThan(0);
+  const deprecated = bundled.filter((name) =>
+    /\(["'](?:node:)?punycode["']\)/.test(readFileSync(join('dist/chunks', name), 'utf8')),
+  );
+  expect(deprecated).toEqual([]);
 });
