@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 
-import { keepSmall } from './keep-small.js';
+import { giveBackNow, keepSmall } from './keep-small.js';
 
 const MIB = 1024 * 1024;
 
@@ -97,5 +97,20 @@ describe('a process that is kept small', () => {
     stop.abort();
     await ended;
     expect(jest.getTimerCount()).toBe(0);
+  });
+});
+
+describe('what is given back at once', () => {
+  const calls = { trim: () => undefined, dontNeed: () => undefined };
+
+  test.each<[string, NodeJS.ProcessEnv, () => Promise<typeof calls | undefined>, number]>([
+    ['once', {}, () => Promise.resolve(calls), 1],
+    ['never where that is said', { VSMMU_GIVE_BACK: 'never' }, () => Promise.resolve(calls), 0],
+    ['not where it cannot be', {}, () => Promise.resolve(undefined), 0],
+    ['not where asking fails', {}, () => Promise.reject(new Error('EMFILE')), 0],
+  ])('%s', async (_, env, open, times) => {
+    let given = 0;
+    await giveBackNow({ env, open, release: () => given++ });
+    expect(given).toBe(times);
   });
 });

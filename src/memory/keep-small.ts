@@ -1,14 +1,29 @@
 import { giveBack, openMemoryCalls, type MemoryCalls } from './give-back.js';
 
-export interface KeepSmallOptions {
-  /** Resident memory now, bytes. */
-  readonly resident?: () => number;
+export interface GiveBackOptions {
   readonly open?: () => Promise<MemoryCalls | undefined>;
   readonly release?: (calls: MemoryCalls) => void;
   /** VSMMU_GIVE_BACK=never: for who debugs, and to measure what it gives. */
   readonly env: NodeJS.ProcessEnv;
+}
+
+export interface KeepSmallOptions extends GiveBackOptions {
+  /** Resident memory now, bytes. */
+  readonly resident?: () => number;
   /** The longest time between two looks, ms. */
   readonly atMostMs: number;
+}
+
+/** Gives back once, now: for who has loaded all that its work needs, before that work comes. It never fails. */
+export async function giveBackNow(options: GiveBackOptions): Promise<void> {
+  const { open = openMemoryCalls, release = giveBack, env } = options;
+  if (env['VSMMU_GIVE_BACK'] === 'never') return;
+  try {
+    const calls = await open();
+    if (calls !== undefined) release(calls);
+  } catch {
+    // Memory that is not given back is no fault.
+  }
 }
 
 /** The start is over by then, or gets its pages back from the page cache. */

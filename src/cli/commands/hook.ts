@@ -5,7 +5,7 @@ import { hookRewriter } from '../../kubevirt/hook/rewrite.js';
 import { type RunningHook, serveHook, servePlugins } from '../../kubevirt/hook/serve-hook.js';
 import { jsonLog } from '../../log/json-log.js';
 import type { Log } from '../../log/log.js';
-import { keepSmall } from '../../memory/keep-small.js';
+import { giveBackNow, keepSmall } from '../../memory/keep-small.js';
 import type { CliIo } from '../io.js';
 import { launcherOf, type LauncherOptions } from '../launcher.js';
 
@@ -27,6 +27,8 @@ export async function runHook(options: HookCommandOptions, io: CliIo): Promise<E
   const { signal } = io;
   const log = jsonLog(io.stderr);
   const hooks = await serveAll(options, io, log);
+  // There is a hook in every VM's pod, and most are done after three calls: its start's pages go before the first.
+  await giveBackNow(io);
   for (const { socketPath } of hooks) log.info('serving', { socket: socketPath });
   void keepSmall(signal, { env: io.env, atMostMs: 60_000 });
   const stop = () => {
