@@ -253,7 +253,7 @@ describe('what keeps it from starting', () => {
 
 test.each<[string, string, number]>([
   ['127.0.0.1:8443', '127.0.0.1', 8443],
-  [':8443', '0.0.0.0', 8443],
+  [':8443', '', 8443],
   ['[::1]:0', '::1', 0],
   ['localhost:65535', 'localhost', 65535],
 ])('--listen %s', (text, host, port) => {

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { Agent, request as httpsRequest } from 'node:https';
+import { networkInterfaces } from 'node:os';
 import { connect, type TLSSocket } from 'node:tls';
 
 import { createAuthority, issueLeaf, type KeyPair } from './certificates/issue.js';
@@ -66,6 +67,15 @@ interface Call {
   readonly agent?: Agent;
   readonly authority?: string;
 }
+
+test('without a host it takes IPv6 too, where the machine has it: clusters may have nothing else', async () => {
+  const server = await serve({ host: '' });
+  const hasIpv6 = Object.values(networkInterfaces()).some((list) =>
+    list?.some(({ family }) => family === 'IPv6'),
+  );
+  expect(server.address).toBe(hasIpv6 ? '::' : '0.0.0.0');
+  expect((await call(server)).status).toBe(200);
+});
 
 function call(
   server: AdmissionServer,

@@ -35,6 +35,7 @@ export interface JudgedReview {
 export type TlsVersion = 'TLSv1.2' | 'TLSv1.3';
 
 export interface HttpsOptions {
+  /** Empty: every address, of IPv6 where the machine has it and of IPv4. */
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
@@ -70,6 +71,8 @@ export interface AllowedClients {
 }
 
 export interface AdmissionServer {
+  /** What it is bound to: "::" or "0.0.0.0" for every address. */
+  readonly address: string;
   readonly port: number;
   /** From now on new connections get this certificate; open ones go on. */
   setCertificate(certificate: KeyPair): void;
@@ -111,8 +114,9 @@ export async function serveAdmission(options: HttpsOptions): Promise<AdmissionSe
     (request, response) => front.answer(request, response),
   );
   server.maxConnections = limits.connections;
-  const port = await listen(server, options.host, options.port);
+  const { address, port } = await listen(server, options.host, options.port);
   return {
+    address,
     port,
     setCertificate: (certificate) => server.setSecureContext({ ...tls, ...certificate }),
     retire: () => front.retire(),
@@ -120,7 +124,7 @@ export async function serveAdmission(options: HttpsOptions): Promise<AdmissionSe
   };
 }
 
-function listen(server: Server, host: string, port: number): Promise<number> {
+function listen(server: Server, host: string, port: number): Promise<AddressInfo> {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
       reject(
@@ -135,8 +139,7 @@ function listen(server: Server, host: string, port: number): Promise<number> {
       );
     });
     server.listen(port, host, () => {
-      const { port: bound } = server.address() as AddressInfo;
-      resolve(bound);
+      resolve(server.address() as AddressInfo);
     });
   });
 }

@@ -1,7 +1,7 @@
 {{/* Combinations that cannot work, told before anything is created. */}}
 {{- define "vsmmu.guards" -}}
 {{- range $name, $image := dict "image" .Values.image "hook.image" .Values.hook.image }}
-{{- if eq $image.tag "latest" }}
+{{- if and (eq $image.tag "latest") (not $image.digest) }}
 {{- fail (printf "%s.tag: \"latest\" changes under your feet; name a version or a digest" $name) }}
 {{- end }}
 {{- end }}

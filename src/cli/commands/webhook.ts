@@ -78,8 +78,9 @@ export async function runWebhook(options: WebhookCommandOptions, io: CliIo): Pro
       server.setCertificate(pair);
       metrics.certificateTaken(pair.cert);
     });
-    io.stdout.write(`https://${host.includes(':') ? `[${host}]` : host}:${server.port}\n`);
-    log.info('serving', { host, port: server.port });
+    const name = host === '' ? server.address : host;
+    io.stdout.write(`https://${name.includes(':') ? `[${name}]` : name}:${server.port}\n`);
+    log.info('serving', { host: name, port: server.port });
 
     await aborted(signal);
     log.info('stopping', { delaySeconds: options.shutdownDelay });
@@ -131,7 +132,7 @@ function handlersOf(
   };
 }
 
-/** @throws VsmmuError USAGE */
+/** @returns an empty host where none is named: every address @throws VsmmuError USAGE */
 export function parseListen(listen: string): { readonly host: string; readonly port: number } {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(listen);
   const port = Number(match?.[3] ?? NaN);
@@ -141,7 +142,5 @@ export function parseListen(listen: string): { readonly host: string; readonly p
       remedy: 'Write an address and a port, such as 0.0.0.0:8443, [::1]:8443 or :8443.',
       exitStatus: ExitStatus.usage,
     });
-  const host = match[1] ?? match[2] ?? '';
-  // Node's "::" takes IPv4 too, where the kernel has IPv6 at all; 0.0.0.0 is there on every node.
-  return { host: host === '' ? '0.0.0.0' : host, port };
+  return { host: match[1] ?? match[2] ?? '', port };
 }
