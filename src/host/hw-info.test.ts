@@ -49,3 +49,16 @@ test.each([
   for (const word of words) expect(explained.because).toContain(word);
   expect(explained.remedy).toMatch(/\.$/);
 });
+
+test.each([
+  ['open-iommu', 'ENODEV', 'CONFIG_IOMMUFD'],
+  ['open-cdev', 'ENOENT', 'CONFIG_VFIO_DEVICE_CDEV'],
+  ['open-cdev', 'ENODEV', 'unplugged'],
+  ['bind', 'ENODEV', 'unplugged'],
+  ['hw-info', 'ENOENT', 'unplugged'],
+] as const)('%s %s is PROBE_NO_NODE with the remedy that helps', (step, errno, word) => {
+  expect(explainErrno(step, errno)).toMatchObject({
+    code: 'PROBE_NO_NODE',
+    remedy: expect.stringContaining(word),
+  });
+});

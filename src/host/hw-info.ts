@@ -87,6 +87,10 @@ const NODE_MISSING: Omit<Explanation, 'because'> = {
   remedy:
     'Use a kernel with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV, bind the device to a VFIO driver, and let the node into the container.',
 };
+const DEVICE_GONE: Omit<Explanation, 'because'> = {
+  code: 'PROBE_NO_NODE',
+  remedy: 'Probe again; the device may have been unplugged or unbound meanwhile.',
+};
 const NOT_PERMITTED: Omit<Explanation, 'because'> = {
   code: 'PROBE_NOT_PERMITTED',
   remedy: 'Run as root, or allow the node in the device cgroup of the container.',
@@ -118,9 +122,8 @@ const EXPLANATIONS: Record<string, Explanation> = {
     remedy: 'Probe it when no VM has it.',
   },
   'hw-info ENOENT': {
-    code: 'PROBE_NO_NODE',
+    ...DEVICE_GONE,
     because: 'the iommufd does not know the device any more (ENOENT)',
-    remedy: 'Probe again; the device may have been unplugged meanwhile.',
   },
   'hwpt-alloc EOPNOTSUPP': {
     code: 'PROBE_NO_NESTING',
@@ -152,7 +155,7 @@ export function explainErrno(step: ProbeStep, errno: string): Explanation {
     case 'ENOENT':
     case 'ENODEV':
     case 'ENXIO':
-      return { ...NODE_MISSING, because };
+      return step === 'open-iommu' ? { ...NODE_MISSING, because } : { ...DEVICE_GONE, because };
     case 'EACCES':
     case 'EPERM':
       return { ...NOT_PERMITTED, because };

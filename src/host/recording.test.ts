@@ -414,6 +414,16 @@ describe('a recording', () => {
     expect(vf?.atsCapability).toMatchObject({ value: true });
   });
 
+  test.each<[string, string, readonly string[], readonly string[] | undefined]>([
+    ['names them', '7.1.2', [`F ${DEVICE}/reset_method mode=644 = "flr bus\\n"`], ['flr', 'bus']],
+    ['is not there on a kernel that would show it', '5.15.0', [], []],
+    ['is not there on an older kernel', '5.14.0', [], undefined],
+    ['was refused', '7.1.2', [`W ${DEVICE}/reset_method mode=000`], undefined],
+  ])('reset methods, where the file %s', async (_name, release, more, methods) => {
+    put({ sysfs: [`# Linux version ${release} (x@y)`, ...SYSFS.slice(1), ...more] });
+    expect(valueOf((await probe()).devices[0]!.resetMethods)).toEqual(methods);
+  });
+
   test.each<[string, readonly string[] | undefined]>([
     ['whose count of VFs was refused', [...SYSFS, `W ${DEVICE}/sriov_totalvfs mode=000`]],
     ['whose count of VFs is garbled', [...SYSFS, `F ${DEVICE}/sriov_totalvfs mode=444 = "many\\n"`]],

@@ -2,6 +2,7 @@ import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
 import type { Surveyed } from './device-report.js';
 import { FirmwareAts } from './firmware-ats.js';
 import type { HostSource } from './host-source.js';
+import { kernelRelease } from './kernel.js';
 import { isVfioBound } from './passthrough.js';
 import { readCapabilities } from './pci-capabilities.js';
 import { SmmuClass } from './smmu-class.js';
@@ -23,6 +24,7 @@ type Ungrouped = Omit<SysfsDevice, 'groupMates'>;
 export async function surveyHost(source: HostSource, signal: AbortSignal | undefined): Promise<Survey> {
   const firmware = new FirmwareAts(source);
   const smmus = new SmmuClass(source);
+  const release = kernelRelease(source);
   const read = new Map<Bdf, Omit<Surveyed, 'sysfs'> & { readonly sysfs: Ungrouped }>();
   const turn = turns(signal);
   for (const bdf of functionsOf(source)) {
@@ -33,7 +35,7 @@ export async function surveyHost(source: HostSource, signal: AbortSignal | undef
       sysfs,
       config: readCapabilities(source.pciConfig(bdf), `config space of ${bdf}`),
       pcieRoot: pcieRootOf(bdf, link),
-      resetMethods: resetMethodsOf(source, bdf),
+      resetMethods: resetMethodsOf(source, bdf, release),
       sriov: sriovOf(source, bdf, sysfs.physicalFunction),
       firmwareAts: firmware.of(bdf, link),
     });

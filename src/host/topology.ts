@@ -1,6 +1,7 @@
 import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
 import { known, unknown, type Answer } from '../smmu/answer.js';
 import { failed, remedyFor, succeeded, type HostSource, type Read } from './host-source.js';
+import { releaseAtLeast } from './kernel.js';
 import type { SriovRole } from './report.js';
 import { PCI_DEVICES } from './sysfs-device.js';
 
@@ -19,19 +20,28 @@ export function pcieRootOf(bdf: Bdf, link: Read<string>): Answer<string> {
     : known(root, { reading: link.value, source: path });
 }
 
-/** In the order in which the kernel tries them; empty: the function cannot be reset. */
-export function resetMethodsOf(source: HostSource, bdf: Bdf): Answer<readonly string[]> {
+/**
+ * In the order in which the kernel tries them; empty: the function cannot be reset, for which a kernel that knows the file
+ * (Linux 5.15) does not show it (pci_dev_reset_method_attr_is_visible(), drivers/pci/pci.c).
+ */
+export function resetMethodsOf(
+  source: HostSource,
+  bdf: Bdf,
+  release: Answer<string>,
+): Answer<readonly string[]> {
   const path = `${PCI_DEVICES}/${bdf}/reset_method`;
   const read = source.readText(path);
-  if (!read.ok)
-    return unknown(
-      read.errno === 'ENOENT'
-        ? 'there is no reset_method (Linux < 5.15, or no way to reset it)'
-        : read.because,
-      remedyFor(read, 'Use a kernel >= 5.15.'),
-    );
-  const methods = read.value.trim().split(' ').filter(Boolean);
-  return known(methods, { reading: methods.join(' ') || 'none', source: path });
+  if (read.ok) {
+    const methods = read.value.trim().split(' ').filter(Boolean);
+    return known(methods, { reading: methods.join(' ') || 'none', source: path });
+  }
+  const remedy = remedyFor(read, 'Use a kernel >= 5.15.');
+  if (read.errno !== 'ENOENT') return unknown(read.because, remedy);
+  const shows = releaseAtLeast(release, 5, 15);
+  const there = source.exists(`${PCI_DEVICES}/${bdf}`);
+  if (shows === true && there.ok && there.value)
+    return known([], { reading: 'does not exist, as of a function without a way to reset it', source: path });
+  return unknown('there is no reset_method (Linux < 5.15, or no way to reset it)', remedy);
 }
 
 /** @param physicalFunction of a VF; null: it is none */
