@@ -456,6 +456,9 @@ async function checkPolicy(test) {
       'the webhooks are gone',
       async () => (await post(vmi(device, hooks(ours)))).status === 201,
     );
+    // What a VMI with claims looks like when the webhook has seen it.
+    const marked = vmi({}, { ...hooks('[{"image":"evil:1"}]'), 'vsmmu.io/require': '' });
+    assert.equal((await post(marked)).status, 422);
     for (const [name, devices, annotation, passes] of cases) {
       const { status, body } = await post(vmi(devices, hooks(annotation)));
       assert.equal(status === 201, passes, `${name}: ${status} ${body?.message}`);
