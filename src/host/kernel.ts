@@ -1,14 +1,18 @@
 import { known, unknown, type Answer, type Evidence } from '../smmu/answer.js';
 import type { HwInfoReply } from './hw-info.js';
 import { HwCapability } from './iommufd-uapi.js';
-import type { HostSource } from './host-source.js';
+import { NOT_RECORDED, type HostSource, type Read } from './host-source.js';
 import { kernelParameters } from './kernel-parameters.js';
 
 const RECORD_AGAIN = 'Record the host with `vsmmu record`, which keeps /proc/version and /proc/cmdline.';
 
+function remedyOf({ errno }: Extract<Read<unknown>, { ok: false }>): string {
+  return errno === NOT_RECORDED ? RECORD_AGAIN : 'Mount /proc, and let it be read.';
+}
+
 export function kernelRelease(source: HostSource): Answer<string> {
   const version = source.readText('/proc/version');
-  if (!version.ok) return unknown(version.because, RECORD_AGAIN);
+  if (!version.ok) return unknown(version.because, remedyOf(version));
   const release = /^Linux version (\S+)/.exec(version.value)?.[1];
   return release === undefined
     ? unknown('/proc/version does not begin with "Linux version"', RECORD_AGAIN)
@@ -17,7 +21,7 @@ export function kernelRelease(source: HostSource): Answer<string> {
 
 export function kernelCommandLine(source: HostSource): Answer<string> {
   const line = source.readText('/proc/cmdline');
-  if (!line.ok) return unknown(line.because, RECORD_AGAIN);
+  if (!line.ok) return unknown(line.because, remedyOf(line));
   const text = line.value.trim();
   return known(text, { reading: text, source: '/proc/cmdline' });
 }
