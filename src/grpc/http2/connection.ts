@@ -9,9 +9,11 @@ import {
   FrameReader,
   FrameType,
   Http2Error,
+  lastStreamBegun,
   MASK_31,
   PREFACE,
   unpadded,
+  windowIncrement,
   type Frame,
 } from './frame.js';
 import { FrameWriter } from './frame-writer.js';
@@ -256,8 +258,10 @@ export class Http2Connection {
     if (value > MASK_31) throw new Http2Error('FLOW_CONTROL_ERROR', `an initial window of ${value}`);
     const change = value - this.#peerWindow;
     this.#peerWindow = value;
-    for (const stream of this.#streams.all()) stream.sendWindow.open(change);
-    this.#pump();
+    for (const stream of this.#streams.all()) {
+      stream.sendWindow.open(change);
+      stream.pump();
+    }
   }
 
   #onPing({ flags, stream, payload }: Frame): void {
@@ -268,33 +272,25 @@ export class Http2Connection {
   }
 
   /** Streams that the peer has not begun with are not answered any more; the others are. */
-  #onGoAway({ stream, payload }: Frame): void {
-    if (stream !== 0) throw new Http2Error('PROTOCOL_ERROR', 'a farewell of a stream');
-    if (payload.length < 8) throw new Http2Error('FRAME_SIZE_ERROR', 'a farewell that is cut short');
+  #onGoAway(one: Frame): void {
+    const last = lastStreamBegun(one);
     this.#goingAway = true;
     if (this.#role === 'server') return;
-    const last = payload.readUInt32BE(0) & MASK_31;
     for (const open of this.#streams.all())
       if (open.id > last) open.cut('REFUSED_STREAM', 'the peer is going away');
     if (this.#streams.size === 0) this.#socket.end();
   }
 
-  #onWindowUpdate({ stream, payload }: Frame): void {
-    expectSize(payload, 4);
-    const octets = payload.readUInt32BE(0) & MASK_31;
-    if (octets === 0) throw new Http2Error('PROTOCOL_ERROR', 'a window opened by nothing');
-    if (stream === 0) {
+  #onWindowUpdate(one: Frame): void {
+    const octets = windowIncrement(one);
+    if (one.stream === 0) {
       this.#window.open(octets);
-      this.#pump();
+      for (const stream of this.#streams.all()) stream.pump();
     } else {
-      const found = this.#streams.known(stream);
+      const found = this.#streams.known(one.stream);
       found?.sendWindow.open(octets);
       found?.pump();
     }
-  }
-
-  #pump(): void {
-    for (const stream of this.#streams.all()) stream.pump();
   }
 
   #countIdle(): void {

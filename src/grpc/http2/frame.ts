@@ -147,6 +147,21 @@ export function expectSize(payload: Buffer, octets: number): void {
     throw new Http2Error('FRAME_SIZE_ERROR', `${payload.length} octets where there must be ${octets}`);
 }
 
+/** Octets by which a WINDOW_UPDATE opens a window, 1 to 2^31-1. @throws Http2Error */
+export function windowIncrement({ payload }: Frame): number {
+  expectSize(payload, 4);
+  const octets = payload.readUInt32BE(0) & MASK_31;
+  if (octets === 0) throw new Http2Error('PROTOCOL_ERROR', 'a window opened by nothing');
+  return octets;
+}
+
+/** The last stream that a peer which says GOAWAY has begun with. @throws Http2Error */
+export function lastStreamBegun({ stream, payload }: Frame): number {
+  if (stream !== 0) throw new Http2Error('PROTOCOL_ERROR', 'a farewell of a stream');
+  if (payload.length < 8) throw new Http2Error('FRAME_SIZE_ERROR', 'a farewell that is cut short');
+  return payload.readUInt32BE(0) & MASK_31;
+}
+
 const NAMES = new Map(Object.entries(ErrorCode).map(([name, code]) => [code as number, name as ErrorName]));
 
 /** A code that is not known counts as INTERNAL_ERROR (RFC 9113, section 7). */
