@@ -89,13 +89,11 @@ export const ERROR_CODES = {
   ANNOTATION_NODE: 'The annotation vsmmu.io/resolved speaks of another node than the one the VMI is on.',
   VMI_MALFORMED: 'What came as a VirtualMachineInstance is none.',
   HOOK_SIDECARS_MALFORMED: 'The annotation hooks.kubevirt.io/hookSidecars is not a JSON array.',
-  HOOK_SOCKET: 'The hook cannot serve its unix socket.',
 
   // Admission webhook (src/admission).
   TLS_FILES: 'The serving certificate and its key cannot be used.',
   LISTEN_FAILED: 'The webhook cannot listen on its address.',
   REQUIRE_MALFORMED: 'The annotation vsmmu.io/require is not what docs/webhook.md describes.',
-  CERTIFICATE_SECRET: "The Secret with the webhook's certificates cannot be read or written.",
 
   // gRPC over unix sockets (src/grpc).
   SOCKET_PATH_TOO_LONG: 'The path of a unix socket is longer than Linux takes.',
@@ -114,7 +112,6 @@ export const ERROR_CODES = {
   CONFIG_UNREADABLE: "The agent's configuration cannot be read.",
   CONFIG_MALFORMED: "The agent's configuration is not what docs/device-plugin.md describes.",
   STATE_UNWRITABLE: "The agent's state cannot be kept.",
-  STATE_DAMAGED: "The agent's state is damaged; it was put aside.",
   CLAIM_CHANGED: 'A ResourceClaim of this name is another one by now.',
   CLAIM_NOT_ALLOCATED: 'A ResourceClaim has no allocation to prepare.',
   CLAIM_MALFORMED: 'A ResourceClaim has names that no API server lets through.',

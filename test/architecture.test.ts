@@ -3,6 +3,8 @@ import { dirname, join, normalize } from 'node:path';
 
 import { expect, test } from '@jest/globals';
 
+import { ERROR_CODES } from '../src/error-codes.js';
+
 interface Folder {
   readonly name: string;
   readonly pure: boolean;
@@ -68,4 +70,13 @@ test.each(folders)('src/$name imports what CONTRIBUTING.md allows', ({ name, may
 
 test.each(folders.filter(({ pure }) => pure))('src/$name is pure: it uses nothing of Node', ({ name }) => {
   expect(importsOf(name).filter(({ of }) => of.startsWith('node:'))).toEqual([]);
+});
+
+test('every error code that users can look up is told somewhere', () => {
+  const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.ts$/.test(name) && !/(\.test|error-codes)\.ts$/.test(name))
+    .map((name) => readFileSync(join('src', name), 'utf8'))
+    .join('\n');
+  const told = new Set(sources.match(/\b[A-Z][A-Z0-9_]+\b/g));
+  expect(Object.keys(ERROR_CODES).filter((code) => !told.has(code))).toEqual([]);
 });

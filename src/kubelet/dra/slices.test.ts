@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
-import { cutIntoSlices, type SliceDevice, TAINT_KEY } from './slices.js';
+import { cutIntoSlices, type SliceDevice, sliceName, TAINT_KEY } from './slices.js';
 
 test('slices together are the devices in their order, none is beyond the API server’s limit, and all but the last are full', () => {
   const taints = [{ key: TAINT_KEY, value: 'in-use', effect: 'NoSchedule' }] as const;
@@ -19,4 +19,12 @@ test('slices together are the devices in their order, none is beyond the API ser
       for (const slice of slices.slice(0, -1)) expect(slice.length).toBe(most);
     }),
   );
+});
+
+test.each([
+  ['a short name, which can be read', 'node-1', '00011-vsmmu.io-node-1'],
+  ['the longest that fits', 'n'.repeat(238), `00011-vsmmu.io-${'n'.repeat(238)}`],
+  ['a longer one', 'n'.repeat(239), expect.stringMatching(/^00011-vsmmu\.io-[0-9a-f]{32}$/)],
+])('the name of a slice of %s', (_, nodeName, name) => {
+  expect(sliceName(nodeName, 17)).toEqual(name);
 });

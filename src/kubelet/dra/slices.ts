@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 import type { KubeObject, Manifest, ResourceType } from '../../cluster/resource.js';
 import { DRA_DRIVER } from '../../cluster/dra-resources.js';
 import { type Attributes, type DraDevice } from './device.js';
@@ -83,8 +85,14 @@ export function sliceManifest(
   };
 }
 
+/** Names of objects, and of Nodes as well (DNS subdomains, Kubernetes 1.36). */
+const NAME_MAX = 253;
+
+/** A Node's name that leaves no room for the rest is told by its digest; `spec.nodeName` has it whole. */
 export function sliceName(nodeName: string, index: number): string {
-  return `${index.toString(16).padStart(5, '0')}-${DRA_DRIVER}-${nodeName}`;
+  const stem = `${index.toString(16).padStart(5, '0')}-${DRA_DRIVER}-`;
+  if (stem.length + nodeName.length <= NAME_MAX) return stem + nodeName;
+  return stem + createHash('sha256').update(nodeName).digest('hex').slice(0, 32);
 }
 
 export interface PublishedSlice {
