@@ -28,7 +28,7 @@ export function checkAddresses(plan: Plan): void {
         placement.element,
         'DOMAIN_VALUE',
         `${alias}: its guest address is none that libvirt would take`,
-        "Give bus (0 to 0xff), slot (0 to 0x1f) and function (0 to 7) in decimal, or in hexadecimal with '0x'.",
+        "Give domain 0, bus (0 to 0xff), slot (0 to 0x1f) and function (0 to 7) in decimal, or in hexadecimal with '0x'.",
       );
 }
 

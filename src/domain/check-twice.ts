@@ -30,11 +30,11 @@ export function checkTwice(plan: Plan): void {
   );
 }
 
-/** undefined where libvirt chooses; it takes an address of zeros for none. */
+/** undefined where libvirt chooses. */
 function addressText(placement: Placement): string | undefined {
   if (placement.kind !== 'at') return undefined;
   const { bus, slot, fn } = placement.address;
-  return bus === 0 && slot === 0 && fn === 0 ? undefined : `bus ${bus}, slot ${slot}, function ${fn}`;
+  return `bus ${bus}, slot ${slot}, function ${fn}`;
 }
 
 /** @param entries an undefined key has nothing to compare */

@@ -191,24 +191,28 @@ function readBdf(address: XmlElement | undefined): Bdf | undefined {
   return formatBdf(part('domain'), part('bus'), part('slot'), part('function'));
 }
 
+/** Highest PCI domain, bus, slot and function that libvirt takes for a guest address (12.8: "Only PCI domain 0 is available"). */
+const ADDRESS_MAX = { domain: 0, bus: 255, slot: 31, function: 7 } as const;
+
+/** libvirt chooses too where an address says nothing but zeros: slot 0 of pcie.0 is the host bridge's. */
 function readPlacement(device: XmlElement): Placement {
   const element = childOf(device, 'address');
   const type = attribute(element, 'type');
   if (type === 'unassigned') return { kind: 'hidden' };
-  const address = readAddress(device);
-  if (address !== undefined) return { kind: 'at', address };
-  return element !== undefined && type === 'pci'
-    ? { kind: 'unreadable', element }
-    : { kind: 'chosen-by-libvirt' };
+  if (element === undefined || type !== 'pci') return { kind: 'chosen-by-libvirt' };
+  const part = (name: keyof typeof ADDRESS_MAX) => {
+    const value = parseLibvirtNumber(attribute(element, name) ?? '0', 0);
+    return value !== undefined && value >= 0 && value <= ADDRESS_MAX[name] ? value : undefined;
+  };
+  const [domain, bus, slot, fn] = [part('domain'), part('bus'), part('slot'), part('function')];
+  if (domain === undefined || bus === undefined || slot === undefined || fn === undefined)
+    return { kind: 'unreadable', element };
+  if (bus === 0 && slot === 0 && fn === 0) return { kind: 'chosen-by-libvirt' };
+  return { kind: 'at', address: { element, bus, slot, fn } };
 }
 
 /** undefined where there is none, or none that libvirt would take for a PCI address. */
 export function readAddress(device: XmlElement): GuestAddress | undefined {
-  const element = childOf(device, 'address');
-  if (element === undefined || attribute(element, 'type') !== 'pci') return undefined;
-  const part = (name: string) => parseLibvirtNumber(attribute(element, name) ?? '0', 0);
-  const [bus, slot, fn] = [part('bus'), part('slot'), part('function')];
-  if (bus === undefined || slot === undefined || fn === undefined) return undefined;
-  const within = (value: number, most: number) => value >= 0 && value <= most;
-  return within(bus, 255) && within(slot, 31) && within(fn, 7) ? { element, bus, slot, fn } : undefined;
+  const placement = readPlacement(device);
+  return placement.kind === 'at' ? placement.address : undefined;
 }
