@@ -106,16 +106,22 @@ function propertiesNamed(plan: Plan, { alias, name }: WantedOverride): OverrideP
   return plan.model.overrides.byAlias.get(alias)?.properties.filter((one) => one.name === name) ?? [];
 }
 
+/** Attribute by attribute: the element may declare the namespace that it stands in. */
 function correct(plan: Plan, present: OverrideProperty, wanted: WantedOverride, value: string): void {
-  const { alias, type, why } = wanted;
+  const { alias, name, type, why } = wanted;
   if (present.type === type && present.value === value) return;
-  const reason = { what: correction(alias, present, value), why, sets: setsOf([wanted]) };
-  const written = present.element.attributes.find((one) => one.name === 'value');
-  const edit =
-    present.type === type && written !== undefined
-      ? plan.layout.setAttribute(present.element, written, value, reason)
-      : plan.layout.replace(present.element, property(present.element.prefix, { ...wanted, value }), reason);
-  plan.edits.push(edit);
+  const { element } = present;
+  const say = (attribute: string, text: string, reason: Reason) => {
+    const written = element.attributes.find((one) => one.name === attribute);
+    if (written?.value === text) return;
+    plan.edits.push(
+      written === undefined
+        ? plan.layout.addAttribute(element, element.attributes.at(-1), attribute, text, reason)
+        : plan.layout.setAttribute(element, written, text, reason),
+    );
+  };
+  say('type', type, { what: `override of ${alias}: ${name} becomes a ${type}`, why });
+  say('value', value, { what: correction(alias, present, value), why, sets: setsOf([wanted]) });
 }
 
 function reasonOf(alias: string, wanted: readonly WantedOverride[]): Reason {
