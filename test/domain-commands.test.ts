@@ -91,8 +91,8 @@ describe('vsmmu rewrite, policies', () => {
       parts.join('='),
     );
     expect(properties).toEqual([
-      ...['cmdqv=off', 'ats=on', 'ril=off', 'ssidsize=8', 'oas=44', 'accel=true', 'ats=on'],
-      ...['cmdqv=off', 'ats=on', 'ril=off', 'ssidsize=8', 'oas=44', 'accel=true', 'ats=on'],
+      ...['accel=true', 'cmdqv=off', 'ats=on', 'ril=off', 'ssidsize=8', 'oas=44', 'ats=on'],
+      ...['accel=true', 'cmdqv=off', 'ats=on', 'ril=off', 'ssidsize=8', 'oas=44', 'ats=on'],
     ]);
   });
 

@@ -36,6 +36,12 @@ export function isAccelerated(model: DomainModel, smmu: VirtualSmmu): boolean | 
   return value === 'on' || value === 'true' ? true : undefined;
 }
 
+/** Is it accelerated, or may it become so? Silence is a pipeline's loss; off, wherever it is said, is somebody's word. */
+export function mayAccelerate(model: DomainModel, smmu: VirtualSmmu): boolean {
+  const { attribute, override } = writtenProperty(model, smmu, 'accel');
+  return isAccelerated(model, smmu) !== false || (attribute === undefined && override === undefined);
+}
+
 /** Who asked. */
 export type Origin = 'set' | 'kept' | 'baseline' | 'auto';
 

@@ -195,6 +195,34 @@ describe('complete', () => {
     expect(complete(text, host)).toBe(text);
   });
 
+  test.each([
+    ['the attribute', "<driver pciBus='1' accel='off'/>", ''],
+    ['the override alone', "<driver pciBus='1'/>", "type='bool' value='false'"],
+    ['the override before the attribute', "<driver pciBus='1' accel='on'/>", "type='bool' value='false'"],
+    ['an override that takes accel away', "<driver pciBus='1' accel='on'/>", "type='remove'"],
+  ])('a vSMMU that is off by %s stays as it is, and takes no more devices', (_, driver, said) => {
+    const entry = `<qemu:override xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><qemu:device alias='iommu0'><qemu:frontend><qemu:property name='accel' ${said}/></qemu:frontend></qemu:device></qemu:override>`;
+    const parts = { driver, after: said === '' ? '' : entry };
+    expect(complete(oneGpu(parts), graceHost())).toBe(oneGpu(parts));
+    const mate = hostdev({ bdf: '0009:02:00.0' });
+    const host = hostWith({ '0009:01:00.0': {}, '0009:02:00.0': {} });
+    const both = complete(oneGpu({ ...parts, hostdev: HOSTDEV + mate }), host);
+    expect(both).toContain(driver);
+    expect(Object.values(served(both))).toEqual([['0009:01:00.0'], ['0009:02:00.0']]);
+  });
+
+  test.each([
+    ["<address type='pci'/>"],
+    ["<address type='pci' domain='0x0000' bus='0x00' slot='0x00' function='0x0'/>"],
+  ])('%s, which leaves the place to libvirt, gives way', (address) => {
+    const text = complete(
+      domain(hostdev({ bdf: '0009:01:00.0', extra: `\n      ${address}` })),
+      hostWith({ '0009:01:00.0': {} }),
+    );
+    expect(text).not.toContain(address);
+    expect(served(text)).toEqual({ '1': ['0009:01:00.0'] });
+  });
+
   test('no passed-through device: nothing to do', () => {
     for (const text of [
       domain(''),

@@ -1,11 +1,11 @@
 import type { Bdf } from '../bdf.js';
 import { compareBdf } from '../bdf.js';
 import type { DeviceFeatures } from '../smmu/features.js';
-import { isAccelerated } from './asked.js';
+import { isAccelerated, mayAccelerate } from './asked.js';
 import { checkAddresses } from './check-buses.js';
 import { FreeBuses } from './free-buses.js';
 import type { PassthroughDevice, VirtualSmmu } from './domain-model.js';
-import { attribute, descend } from './element.js';
+import { attribute, childOf, descend } from './element.js';
 import { isUnresolvable } from './unresolvable.js';
 import { planInitiators } from './plan-initiators.js';
 import { planIommufd } from './plan-iommufd.js';
@@ -65,7 +65,7 @@ function isVirt(plan: Plan): boolean {
 function accelerate(plan: Plan): void {
   const { behind } = readTopology(plan.model);
   for (const smmu of plan.model.smmus) {
-    const silent = attribute(smmu.driver, 'accel') === undefined && isAccelerated(plan.model, smmu) === false;
+    const silent = mayAccelerate(plan.model, smmu) && isAccelerated(plan.model, smmu) === false;
     if (!silent || smmu.driver === undefined || smmu.pciBus === undefined) continue;
     if ((behind.get(smmu) ?? []).length === 0) continue;
     const pciBus = smmu.driver.attributes.find(({ name }) => name === 'pciBus');
@@ -106,7 +106,7 @@ function vsmmuHomes(plan: Plan, { behind }: Topology): Homes {
   const strays: PassthroughDevice[] = [];
   for (const [smmu, devices] of behind) {
     // Silence on accel is as good as on here: `accelerate` has seen to it.
-    if (smmu.pciBus === undefined || attribute(smmu.driver, 'accel') === 'off') continue;
+    if (smmu.pciBus === undefined || !mayAccelerate(plan.model, smmu)) continue;
     const names = devices.map(({ bdf }) => smmuOf(plan, bdf));
     const own = names.find((name) => name !== undefined);
     if (own !== undefined && !bySmmu.has(own)) bySmmu.set(own, smmu);
@@ -152,9 +152,7 @@ function groupBySmmu(plan: Plan, devices: readonly PassthroughDevice[]): Group[]
 /** Every device that stands behind a vSMMU in the end, in libvirt's order. */
 function served(plan: Plan, { behind }: Topology, groups: readonly Group[]): readonly PassthroughDevice[] {
   const placed = groups.flatMap(({ members }) => members.map(({ device }) => device));
-  const inPlace = [...behind].flatMap(([smmu, devices]) =>
-    attribute(smmu.driver, 'accel') === 'off' ? [] : devices,
-  );
+  const inPlace = [...behind].flatMap(([smmu, devices]) => (mayAccelerate(plan.model, smmu) ? devices : []));
   const all = new Set([...placed, ...inPlace]);
   return plan.model.passthrough.filter((device) => all.has(device));
 }
@@ -219,10 +217,11 @@ class TopologyBuilder {
       what: `${device.alias} moves to bus ${port}`,
       why: `the vSMMU of ${smmu ?? 'its host SMMU'} serves the bus above`,
     };
+    const present = childOf(device.element, 'address');
     edits.push(
-      device.placement.kind === 'at'
-        ? layout.replace(device.placement.address.element, address, reason)
-        : layout.append(device.element, [address], reason),
+      present === undefined
+        ? layout.append(device.element, [address], reason)
+        : layout.replace(present, address, reason),
     );
   }
 

@@ -9,6 +9,7 @@ import { RESOLVED_PROPERTIES } from './resolved-properties.js';
 export function checkAttributes(plan: Plan): void {
   for (const smmu of plan.model.smmus) {
     checkSpelling(plan, smmu);
+    checkBesideAccel(plan, smmu);
     for (const property of ['accel', ...RESOLVED_PROPERTIES] as const) {
       const { attribute: written } = writtenProperty(plan.model, smmu, property);
       const number = property === 'ssidsize' || property === 'oas';
@@ -30,6 +31,22 @@ export function checkAttributes(plan: Plan): void {
         );
     }
   }
+}
+
+/** libvirt looks at attributes alone, and at off and 0 as at any value; -1 is absent to it. */
+function checkBesideAccel(plan: Plan, smmu: VirtualSmmu): void {
+  if (attribute(smmu.driver, 'accel') === 'on') return;
+  const others = RESOLVED_PROPERTIES.filter((property) => {
+    const value = attribute(smmu.driver, property);
+    return value !== undefined && parseLibvirtNumber(value, 10) !== -1;
+  });
+  if (others.length > 0)
+    plan.refuse(
+      smmu.driver ?? smmu.element,
+      'DOMAIN_VALUE',
+      `${smmu.alias}: libvirt refuses ${others.join(', ')} without accel='on' beside ${others.length === 1 ? 'it' : 'them'}`,
+      "Set accel='on', or leave the others out.",
+    );
 }
 
 function checkSpelling(plan: Plan, smmu: VirtualSmmu): void {

@@ -108,6 +108,7 @@ describe("QEMU's own words are predicted", () => {
   ])('%s without accel', (_, attributes, expected) => {
     const driver = `<driver pciBus='1' ${attributes}/>`;
     expect(check(oneGpu({ driver })).map(({ code, qemu }) => [code, qemu])).toEqual([
+      ['DOMAIN_VALUE', undefined],
       ['ACCEL_REQUIRED', expected],
     ]);
   });
@@ -176,6 +177,26 @@ describe('what libvirt lets pass', () => {
     const hostdev = HOSTDEV.replace('<driver', `<acpi nodeset='${nodeset}'/><driver`);
     const numa = "<cpu><numa><cell id='0' memory='1'/></numa></cpu><devices>";
     expect(codes(oneGpu({ driver: GOOD, hostdev }).replace('<devices>', numa))).toEqual(expected);
+  });
+
+  test.each([
+    ["accel='off' ats='off'", ["iommu0: libvirt refuses ats without accel='on' beside it"]],
+    ["ssidsize='0' oas='44'", ["iommu0: libvirt refuses ssidsize, oas without accel='on' beside them"]],
+    ["accel='off' ssidsize='-1'", []],
+    ["accel='off'", []],
+  ])('%s, which libvirt takes only beside acceleration', (attributes, expected) => {
+    const text = oneGpu({ driver: `<driver pciBus='1' ${attributes}/>` });
+    expect(check(text).map(({ message }) => message)).toEqual(expected);
+  });
+
+  test('a guest address in a PCI domain that guests do not have', () => {
+    const hostdev = HOSTDEV.replace(
+      "type='pci' domain='0x0000' bus='0x02'",
+      "type='pci' domain='0x0001' bus='0x02'",
+    );
+    expect(check(oneGpu({ driver: GOOD, hostdev }))).toMatchObject([
+      { code: 'DOMAIN_VALUE', message: 'ua-gpu0: its guest address is none that libvirt would take' },
+    ]);
   });
 
   test('an override for an alias that nobody has', () => {

@@ -1,8 +1,9 @@
+import type { VsmmuProperty } from '../smmu/properties.js';
 import { writtenProperty, type Written } from './asked.js';
 import type { VirtualSmmu } from './domain-model.js';
 import type { SetValue } from './edit.js';
 import type { XmlAttribute, XmlElement } from './element.js';
-import type { Plan } from './plan.js';
+import type { Plan, WantedOverride } from './plan.js';
 import type { ResolvedProperty } from './resolved-properties.js';
 
 /** The order in which libvirt itself writes the attributes (12.8.0). */
@@ -15,7 +16,7 @@ const LIBVIRT_ORDER = ['pciBus', 'accel', 'cmdqv', 'ats', 'ril', 'ssidsize', 'ss
 export function planAttribute(
   plan: Plan,
   smmu: VirtualSmmu,
-  property: ResolvedProperty,
+  property: VsmmuProperty,
   value: string,
   why: string,
 ): void {
@@ -23,7 +24,14 @@ export function planAttribute(
   if (smmu.driver !== undefined)
     new DriverAttributes(plan, smmu.alias, smmu.driver, why).plan(property, written, value);
   if (plan.options.target !== 'native' || written.override !== undefined)
-    plan.overrides.push({ alias: smmu.alias, name: property, type: 'string', value, why });
+    plan.overrides.push({ alias: smmu.alias, ...asOverride(property, value), why });
+}
+
+/** QEMU wants a boolean for accel, and strings for the properties that can be auto. */
+function asOverride(property: VsmmuProperty, value: string): Pick<WantedOverride, 'name' | 'type' | 'value'> {
+  return property === 'accel'
+    ? { name: property, type: 'bool', value: String(value === 'on') }
+    : { name: property, type: 'string', value };
 }
 
 /** Plans that no place says anything of the property. */
@@ -58,7 +66,7 @@ export function writtenAs(plan: Plan, smmu: VirtualSmmu, property: ResolvedPrope
   return places.join(', ');
 }
 
-function attributeNames(plan: Plan, property: ResolvedProperty): readonly string[] {
+function attributeNames(plan: Plan, property: VsmmuProperty): readonly string[] {
   if (property !== 'ssidsize') return [property];
   return plan.options.spelling === 'both' ? ['ssidsize', 'ssidSize'] : [plan.options.spelling];
 }
@@ -77,7 +85,7 @@ class DriverAttributes {
     this.#why = why;
   }
 
-  plan(property: ResolvedProperty, { attribute, camelCase }: Written, value: string): void {
+  plan(property: VsmmuProperty, { attribute, camelCase }: Written, value: string): void {
     const present = [attribute, camelCase].filter((one) => one !== undefined);
     if (this.#plan.options.target === 'override' && present.length === 0) return;
 

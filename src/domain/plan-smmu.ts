@@ -40,6 +40,7 @@ function planResolved(plan: Plan, smmu: VirtualSmmu, devices: Devices, asked: As
       plan.refuse(smmu.element, error.code, `${smmu.alias}: ${error.message}`, error.remedy);
     return;
   }
+  planAcceleration(plan, smmu);
   const [source] = devices.values();
   for (const property of RESOLVED_PROPERTIES) {
     if (property === 'cmdqv' && !asked.writeCmdqv) {
@@ -49,19 +50,20 @@ function planResolved(plan: Plan, smmu: VirtualSmmu, devices: Devices, asked: As
     }
     planProperty(plan, smmu, property, asked, String(resolution.vsmmu[property]), source);
   }
-  planAcceleration(plan, smmu);
   for (const [device, features] of devices) planDevice(plan, device, features, resolution.vsmmu.ats);
 }
 
-/** Where the attributes may get lost, the override has to carry this one too. */
+/**
+ * Acceleration stands where the values do: the override carries it past an older libvirt or a pipeline that drops the
+ * attribute, and libvirt refuses the others beside an attribute that is off or missing.
+ */
 function planAcceleration(plan: Plan, smmu: VirtualSmmu): void {
-  if (plan.options.target === 'native') return;
-  const why = 'an older libvirt, or a pipeline on the way to it, drops the attribute';
-  plan.overrides.push({ alias: smmu.alias, name: 'accel', type: 'bool', value: 'true', why });
+  planAttribute(plan, smmu, 'accel', 'on', 'the values of an accelerated vSMMU need accel beside them');
 }
 
 /** Nothing is known of the host: explicit values are written as they are, the others left out. */
 function planUnchecked(plan: Plan, smmu: VirtualSmmu, devices: Devices, asked: Asked): void {
+  planAcceleration(plan, smmu);
   const [source] = devices.values();
   const because = source?.features.smmu.obstacles[0]?.message ?? 'the host SMMU is not known';
   for (const property of RESOLVED_PROPERTIES) {
@@ -86,7 +88,6 @@ function planUnchecked(plan: Plan, smmu: VirtualSmmu, devices: Devices, asked: A
       rule,
     });
   }
-  planAcceleration(plan, smmu);
   const ats = asked.vsmmu.ats === 'off' ? 'off' : 'on';
   for (const [device, features] of devices) planDevice(plan, device, features, ats);
 }

@@ -233,6 +233,17 @@ describe('the ats of a device', () => {
     expect(text).toContain("<qemu:property name='ats' type='string' value='on'/>");
   });
 
+  test.each([
+    ['prefix', `<q:property xmlns:q='${QEMU}' name='ats' `, '/>'],
+    ['default namespace', `<property xmlns='${QEMU}' name='ats' `, '/>'],
+    ['content', "<qemu:property name='ats' ", '><!-- mine --></qemu:property>'],
+  ])('one with a %s of its own keeps it', (_, begin, end) => {
+    const after = (rest: string) => override('ua-gpu0', `${begin}${rest}${end}`);
+    const root = ` xmlns:qemu='${QEMU}'`;
+    const text = rewrite(oneGpu({ driver: settledDriver, after: after("type='bool' value='true'"), root }));
+    expect(text).toBe(oneGpu({ driver: settledDriver, after: after("type='string' value='on'"), root }));
+  });
+
   test('a stale one goes with the entry and the block that it leaves empty', () => {
     const after = override('ua-gpu0', "<qemu:property name='ats' type='string' value='on'/>");
     const root = ` xmlns:qemu='${QEMU}'`;
@@ -269,7 +280,7 @@ describe('targets', () => {
     [...text.matchAll(/alias='iommu0'>[\s\S]*?<\/qemu:device>/g)].flatMap(([entry]) =>
       [...entry.matchAll(/name='(\w+)' type='(\w+)' value='(\w+)'/g)].map(([, ...parts]) => parts.join(' ')),
     );
-  const all = ['ats string on', 'ril string on', 'ssidsize string 20', 'oas string 48', 'accel bool true'];
+  const all = ['accel bool true', 'ats string on', 'ril string on', 'ssidsize string 20', 'oas string 48'];
 
   test('override: properties go there, attributes are corrected but none is added', () => {
     const text = rewrite(oneGpu({ driver: "<driver pciBus='1' accel='on' ril='off'/>" }), {
@@ -288,9 +299,23 @@ describe('targets', () => {
   test('what a pipeline left of it, the override alone, is understood', () => {
     const text = rewrite(oneGpu(), { target: 'both' });
     const stripped = text.replace(driverOf(text), "<driver pciBus='1'/>");
-    expect(driverOf(rewrite(stripped))).toBe("<driver pciBus='1' ats='on' ril='on' ssidsize='20' oas='48'/>");
+    expect(driverOf(rewrite(stripped))).toBe(
+      "<driver pciBus='1' accel='on' ats='on' ril='on' ssidsize='20' oas='48'/>",
+    );
     expect(rewrite(stripped, { target: 'override' })).toBe(stripped);
   });
+
+  // libvirt: "accel must be enabled for iommu model 'smmuv3' when setting ats, ril, ssidsize, oas, or cmdqv"
+  test.each(['native', 'override', 'both'] as const)(
+    '%s: an attribute that is off gives way to the override that counts',
+    (target) => {
+      const after = `<qemu:override xmlns:qemu='${QEMU}'><qemu:device alias='iommu0'><qemu:frontend><qemu:property name='accel' type='bool' value='true'/></qemu:frontend></qemu:device></qemu:override>`;
+      const text = rewrite(oneGpu({ driver: "<driver pciBus='1' accel='off'/>", after }), { target });
+      expect(driverOf(text)).toBe(
+        `<driver pciBus='1' accel='on'${target === 'override' ? '' : " ats='on' ril='on' ssidsize='20' oas='48'"}/>`,
+      );
+    },
+  );
 });
 
 describe('aliases', () => {
