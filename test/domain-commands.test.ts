@@ -167,3 +167,14 @@ describe('vsmmu qemu-args', () => {
     expect(err).toContain('error[HOSTDEV_UNKNOWN] at standard input:1:');
   });
 });
+
+test.each([[['rewrite', '--explain']], [['rewrite', '--existing', 'keep']], [['check']]])(
+  "%j: a value that a domain's author wrote moves no cursor, turns nothing round and begins no line",
+  async (args) => {
+    const value = 'on&#10;error[OK]: &#x9b;31m&#x202e;';
+    const text = oneGpu({ driver: `<driver pciBus='1' accel='on' ats='${value}'/>` });
+    const { out, err } = await run(text, ...args, '-');
+    expect(out + err).toContain('error[OK]: ?31m?');
+    expect(out + err).not.toMatch(/[\u0080-\u009f\u202e]|^error\[OK\]/m);
+  },
+);

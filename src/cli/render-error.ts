@@ -20,8 +20,13 @@ export function renderError(error: unknown): string {
   const place = error.place === undefined ? '' : ` at ${error.place}`;
   // Many messages quote it; once is enough.
   const told = error.cause === undefined || error.message.includes(messageOf(error.cause));
-  const cause = told ? '' : `  cause: ${messageOf(error.cause)}\n`;
+  const cause = told ? '' : `  cause: ${within(messageOf(error.cause))}\n`;
   return printableLines(
-    `error[${error.code}]${place}: ${error.message}\n${cause}  remedy: ${error.remedy}\n`,
+    `error[${error.code}]${within(place)}: ${within(error.message)}\n${cause}  remedy: ${within(error.remedy)}\n`,
   );
+}
+
+/** Further lines are indented: what a message quotes must not pass for an error or a remedy of its own. */
+function within(text: string): string {
+  return text.replaceAll('\n', '\n    ');
 }

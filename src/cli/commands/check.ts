@@ -5,7 +5,7 @@ import { featuresFor } from '../domain-host.js';
 import { readInput } from '../input.js';
 import type { CliIo } from '../io.js';
 import { isData, renderData, renderTable, type TableFormat } from '../output.js';
-import { printableLines } from '../../printable.js';
+import { printable } from '../../printable.js';
 import { write } from '../write.js';
 
 export interface CheckCommandOptions extends Pick<CheckOptions, 'qemu'> {
@@ -38,7 +38,7 @@ function renderFindings(findings: readonly CheckFinding[], origin: string): stri
   return findings
     .map(({ code, place, message, qemu, remedy }) => {
       const words = qemu === undefined ? '' : `  QEMU: ${qemu}\n`;
-      return printableLines(`${code} at ${place}: ${message}\n${words}  remedy: ${remedy}\n`);
+      return `${code} at ${printable(place)}: ${printable(message)}\n${words}  remedy: ${printable(remedy)}\n`;
     })
     .join('');
 }

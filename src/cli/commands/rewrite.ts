@@ -10,6 +10,7 @@ import { parseWishes } from '../../domain/wishes.js';
 import { ExitStatus, VsmmuError } from '../../errors.js';
 import { featuresFor } from '../domain-host.js';
 import { readInput } from '../input.js';
+import { printable } from '../../printable.js';
 import type { CliIo } from '../io.js';
 import { launcherOf, type LauncherOptions } from '../launcher.js';
 import { renderData, renderTable } from '../output.js';
@@ -150,6 +151,6 @@ function renderExplanation({ decisions, changes }: RewriteResult): string {
     ],
     decisions,
   );
-  const list = changes.map(({ line, column, what }) => `  ${line}:${column}  ${what}\n`).join('');
+  const list = changes.map(({ line, column, what }) => `  ${line}:${column}  ${printable(what)}\n`).join('');
   return `${table}\n${changes.length === 0 ? 'Nothing to change.\n' : `Changes:\n${list}`}`;
 }
