@@ -3,7 +3,7 @@ import { reportDevice, type Surveyed } from './device-report.js';
 import type { DeviceReplies } from './hw-info.js';
 import type { HostSource, HwInfoTarget } from './host-source.js';
 import { kernelOptions } from './kernel-config.js';
-import { kernelCommandLine, kernelRelease, kernelReportsAts, noAtsOf } from './kernel.js';
+import { kernelCommandLine, kernelReportsAts, noAtsOf } from './kernel.js';
 import { isVfioBound } from './passthrough.js';
 import { collectFindings } from './probe-findings.js';
 import type { DeviceReport, HostReport, KernelReport } from './report.js';
@@ -12,6 +12,7 @@ import { surveyHost } from './survey.js';
 import type { SysfsDevice } from './sysfs-device.js';
 import { Patience } from './patience.js';
 import { turns } from './turns.js';
+import type { Answer } from '../smmu/answer.js';
 
 export interface ProbeOptions {
   readonly signal?: AbortSignal | undefined;
@@ -29,10 +30,10 @@ const SLOW_MS = 1_000;
 
 /** Reads everything there is to know of a host's PCI functions and SMMUs, each with its evidence. */
 export async function probeHost(source: HostSource, options: ProbeOptions = {}): Promise<HostReport> {
-  const { devices, smmus: names } = await surveyHost(source, options.signal);
+  const { release, devices, smmus: names } = await surveyHost(source, options.signal);
   const replies = await askDevices(source, devices, options);
   const turn = turns(options.signal);
-  const kernel = kernelReport(source, devices, replies);
+  const kernel = kernelReport(source, release, devices, replies);
   await turn();
   const asked = [...replies].map(([bdf, told]) => ({ bdf, smmu: nameOf(devices.get(bdf)), ...told }));
   const smmus = reportSmmus(names, asked, kernel);
@@ -142,10 +143,10 @@ function withoutNode(sysfs: SysfsDevice, replies: DeviceReplies): DeviceReplies 
 
 function kernelReport(
   source: HostSource,
+  release: Answer<string>,
   devices: ReadonlyMap<Bdf, Surveyed>,
   replies: ReadonlyMap<Bdf, DeviceReplies>,
 ): KernelReport {
-  const release = kernelRelease(source);
   const commandLine = kernelCommandLine(source);
   const witnesses = [...replies].map(([bdf, { hwInfo }]) => {
     const device = devices.get(bdf);

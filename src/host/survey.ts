@@ -1,4 +1,5 @@
 import { compareBdf, parseBdf, type Bdf } from '../bdf.js';
+import type { Answer } from '../smmu/answer.js';
 import type { Surveyed } from './device-report.js';
 import { FirmwareAts } from './firmware-ats.js';
 import type { HostSource } from './host-source.js';
@@ -11,6 +12,8 @@ import { pcieRootOf, resetMethodsOf, sriovOf } from './topology.js';
 import { turns } from './turns.js';
 
 export interface Survey {
+  /** The kernel's. */
+  readonly release: Answer<string>;
   /** In the order of addresses. */
   readonly devices: ReadonlyMap<Bdf, Surveyed>;
   /** SMMUs that sysfs lists, also those with nothing behind them. */
@@ -47,7 +50,7 @@ export async function surveyHost(source: HostSource, signal: AbortSignal | undef
     const groupMates = matesOf(source, surveyed.sysfs, members);
     devices.set(bdf, { ...surveyed, sysfs: { ...surveyed.sysfs, groupMates } });
   }
-  return { devices, smmus: smmus.names };
+  return { release, devices, smmus: smmus.names };
 }
 
 function functionsOf(source: HostSource): Bdf[] {
