@@ -92,10 +92,10 @@ const WAITS_FOR_VALUES = [
  * claims concerns us at all.
  */
 function annotationChanged(isConcerned: string): string {
-  const oldAnnotations = 'oldObject.metadata.annotations';
   const hooks = `${annotationOf('object', SIDECARS)} != ${annotationOf('oldObject', SIDECARS)}`;
-  const wasMarked = `(has(${oldAnnotations}) && ${REQUIRE} in ${oldAnnotations})`;
-  const isMarked = `(has(object.metadata.annotations) && ${REQUIRE} in object.metadata.annotations)`;
+  const marked = (object: string) =>
+    `(has(${object}.metadata.annotations) && ${REQUIRE} in ${object}.metadata.annotations)`;
+  const [wasMarked, isMarked] = [marked('oldObject'), marked('object')];
   return `(${resolvedOf('object')} != '' && ${resolvedOf('object')} != ${resolvedOf('oldObject')}) || (${hooks} && (${wasMarked} || ${isConcerned})) || (${wasMarked} && !${isMarked})`;
 }
 

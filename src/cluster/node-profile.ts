@@ -74,14 +74,19 @@ export function parseNodeProfile(object: KubeObject): NodeProfile {
   }
 }
 
-/** Evidence is left out, and one text stands for all its likes: JSON brings each device its own. */
-function keptOf({ node, smmus, devices }: NodeProfileSpec): AnnotatedSpec {
+/** @returns one text for all its likes: JSON, and putting texts together, bring each device its own */
+function sharedTexts(): (text: string) => string {
   const texts = new Map<string, string>();
-  const one = (text: string): string => {
+  return (text) => {
     const known = texts.get(text);
     if (known === undefined) texts.set(text, text);
     return known ?? text;
   };
+}
+
+/** Evidence is left out, and equal texts are one. */
+function keptOf({ node, smmus, devices }: NodeProfileSpec): AnnotatedSpec {
+  const one = sharedTexts();
   return {
     node,
     smmus: smmus.map(({ name, accel, limits, obstacles }) => ({ name: one(name), accel, limits, obstacles })),
@@ -126,13 +131,11 @@ function byAddress(devices: readonly KeptDevice[]): Map<Bdf, KeptDevice> {
 
 /** The annotation's version 1 leaves PCI ids out; the profile has them. */
 function withModels(features: HostFeatures, profiled: ReadonlyMap<Bdf, KeptDevice>): HostFeatures {
-  const models = new Map<string, string>();
+  const one = sharedTexts();
   const devices = [...features.devices].map(([bdf, device]): [Bdf, DeviceFeatures] => {
     const found = profiled.get(bdf);
     const model = found && modelOf(found);
-    // One text for all devices of a model.
-    if (model !== undefined && !models.has(model)) models.set(model, model);
-    return [bdf, { ...device, model: model && models.get(model) }];
+    return [bdf, { ...device, model: model && one(model) }];
   });
   return { ...features, devices: new Map(devices) };
 }
