@@ -587,13 +587,18 @@ describe('both at once', () => {
     await kubelet.allocate(`${GPU}-ats`, one.bdf);
   });
 
-  test('a prepared claim holds its device across a restart', async () => {
+  /** An agent that prepared claim x, with the first of its devices, and is gone. */
+  const preparedBefore = async (devices: Parameters<typeof start>[0]) => {
     await kubelet.start();
-    const first = start([one]);
+    const agent = start(devices);
     const { prepare } = await served();
     api.allocate('x', 'uid-x', [{ request: 'r', device: 'pci-0009-01-00-0' }]);
     await prepare('x', 'uid-x');
-    await first.stop();
+    await agent.stop();
+  };
+
+  test('a prepared claim holds its device across a restart', async () => {
+    await preparedBefore([one]);
     start([one]);
     await until(() => kubelet.health(`${GPU}-ats`)?.[one.bdf] === 'Unhealthy');
     await expect(kubelet.allocate(`${GPU}-ats`, one.bdf)).rejects.toThrow(/GROUP_TAKEN/);
@@ -652,12 +657,7 @@ describe('both at once', () => {
       },
     ],
   ])('a prepared claim holds its device though the state is %s, until it is unprepared', async (_, harm) => {
-    await kubelet.start();
-    const first = start([one, mate]);
-    const before = await served();
-    api.allocate('x', 'uid-x', [{ request: 'r', device: 'pci-0009-01-00-0' }]);
-    await before.prepare('x', 'uid-x');
-    await first.stop();
+    await preparedBefore([one, mate]);
     harm();
 
     start([one, mate], { isBusy: () => true });
@@ -675,12 +675,7 @@ describe('both at once', () => {
   });
 
   test('nothing is advertised before it is known what claims have, however slow the disk is', async () => {
-    await kubelet.start();
-    const first = start([one]);
-    const { prepare } = await served();
-    api.allocate('x', 'uid-x', [{ request: 'r', device: 'pci-0009-01-00-0' }]);
-    await prepare('x', 'uid-x');
-    await first.stop();
+    await preparedBefore([one]);
     const text = readFileSync(state(), 'utf8');
     unlinkSync(state());
     execFileSync('mkfifo', [state()]);
