@@ -1,10 +1,11 @@
 // The chart's alerts as Prometheus itself evaluates them: promtool of Debian's package, unpacked beside the machine.
 import assert from 'node:assert/strict';
-import { copyFile, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { packagedHelm } from '../helm/helm-program.mjs';
+import { AptRoot } from '../lib/apt-root.mjs';
 
 const valid = 'promtool takes the rules';
 const fire = 'each alert fires when it should, after its time, and at nothing else';
@@ -15,9 +16,9 @@ export const suite = {
   timeoutMinutes: 4,
   checks: [valid, fire],
   async run(ctx) {
-    const promtool = await promtoolOf(ctx);
     const folder = await mkdtemp(join(tmpdir(), 'vsmmu-alerts-'));
     try {
+      const promtool = await promtoolIn(folder, ctx);
       const groups = await rulesOf(ctx);
       await writeFile(join(folder, 'rules.yaml'), stringify({ groups }));
       await ctx.check(valid, () => ctx.run(promtool, ['check', 'rules', join(folder, 'rules.yaml')]));
@@ -43,20 +44,10 @@ async function rulesOf(ctx) {
   return spec.groups;
 }
 
-/** Downloaded once a machine and never installed: the package would start a server. @returns {Promise<string>} its path */
-async function promtoolOf(ctx) {
-  const folder = await ctx.cache('promtool');
-  const program = join(folder, 'usr', 'bin', 'promtool');
-  if ((await readdir(folder)).includes('usr')) return program;
-  await ctx.apt.update();
-  await ctx.retry('download of prometheus', () =>
-    // As root apt would give the download to a user that may not write here.
-    ctx.run('apt-get', ['-qq', '-o', 'APT::Sandbox::User=root', 'download', 'prometheus'], {
-      cwd: folder,
-      timeoutSeconds: 300,
-    }),
-  );
-  const [file] = (await readdir(folder)).filter((name) => name.endsWith('.deb'));
-  await ctx.run('dpkg-deb', ['--extract', file, folder], { cwd: folder });
-  return program;
+/** Unpacked and never installed: the package would start a server. @returns {Promise<string>} its path */
+async function promtoolIn(folder, ctx) {
+  const { stdout } = await ctx.run('dpkg', ['--print-architecture']);
+  const archive = await AptRoot.open(ctx, { suite: 'bookworm', architecture: stdout.trim() });
+  await ctx.run('dpkg', ['--extract', await archive.download('prometheus'), folder]);
+  return join(folder, 'usr', 'bin', 'promtool');
 }
